@@ -1,0 +1,25 @@
+"""Reading annotated text, and lining its words up with a tokenizer's tokens."""
+
+from .align import Encoding, encode, encode_all
+from .conllu import read_conllu
+from .labelled import Example, Examples, examples_of, read_examples, read_sst
+from .reading import read_corpus, read_plain_text, sample_treebank
+from .text import Corpus, Mention, Sentence
+
+__all__ = [
+    "Corpus",
+    "Encoding",
+    "Example",
+    "Examples",
+    "Mention",
+    "Sentence",
+    "encode",
+    "encode_all",
+    "examples_of",
+    "read_conllu",
+    "read_corpus",
+    "read_examples",
+    "read_plain_text",
+    "read_sst",
+    "sample_treebank",
+]

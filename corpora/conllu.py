@@ -1,0 +1,162 @@
+"""CoNLL-U: trees, features, documents, and coreference in `Entity=` (GUM convention).
+
+Format: https://universaldependencies.org/format.html. The library `conllu` parses the lines;
+this module checks them, names the line of every mistake, and builds sentences.
+"""
+
+import re
+from pathlib import Path
+
+import conllu
+
+from ..errors import CorpusError
+from .text import Corpus, Mention, Sentence, sha256_of, words_to_sentence
+
+_BRACKET = re.compile(r"\(([^()]+)\)?|([^()]+)\)")
+
+
+def read_conllu(path: str | Path) -> Corpus:
+    """Read a treebank.
+
+    Empty nodes and multiword ranges are not words; `# text` is not used: the text of a
+    sentence is its words joined by single spaces.
+
+    Raises:
+        CorpusError: malformed lines (file, line number, what is wrong), or no sentence.
+    """
+    source = Path(path)
+    data = source.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{source} is not UTF-8 text ({error}); save it as UTF-8.") from error
+    reader = _Reader(str(source))
+    block: list[str] = []
+    # Split at newlines only: str.splitlines would also split at U+2028 and the like in a form.
+    for number, line in enumerate([*text.split("\n"), ""], start=1):
+        line = line.rstrip("\r")
+        if line.strip():
+            block.append(line)
+        elif block:
+            reader.add(block, first_line=number - len(block))
+            block = []
+    if not reader.sentences:
+        raise CorpusError(f"{source} holds no sentence; a CoNLL-U file with words was expected.")
+    return Corpus(str(source), tuple(reader.sentences), sha256_of(data))
+
+
+class _Reader:
+    """Turns blocks of lines into sentences, carrying the current document along."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.document: str | None = None
+        self.unnamed = 0
+        self.sentences: list[Sentence] = []
+
+    def fail(self, line: int, problem: str) -> CorpusError:
+        return CorpusError(f"{self.source}, line {line}: {problem}")
+
+    def add(self, block: list[str], first_line: int) -> None:
+        metadata, rows, lines = {}, [], []
+        for line_number, line in enumerate(block, start=first_line):
+            if line.startswith("#"):
+                key, _, value = line[1:].partition("=")
+                metadata[key.strip()] = value.strip()
+            elif row := self.row(line, line_number):
+                rows.append(row)
+                lines.append(line_number)
+        if "newdoc id" in metadata or "newdoc" in metadata:
+            self.unnamed += 1
+            self.document = metadata.get("newdoc id") or f"document {self.unnamed}"
+        if not rows:
+            if any(not line.startswith("#") for line in block):
+                raise self.fail(first_line, "the sentence has no word (only ranges or empty nodes)")
+            return
+        heads = self.heads(rows, lines)
+        self.sentences.append(
+            words_to_sentence(
+                [row["form"] for row in rows],
+                id=metadata.get("sent_id") or f"line {first_line}",
+                document=self.document,
+                lemmas=tuple(row["lemma"] for row in rows),
+                upos=tuple(row["upos"] for row in rows),
+                xpos=tuple(row["xpos"] for row in rows),
+                feats=tuple(row["feats"] for row in rows),
+                heads=heads,
+                deprels=tuple(row["deprel"] for row in rows) if heads else (),
+                mentions=self.mentions(rows, lines),
+            )
+        )
+
+    def row(self, line: str, number: int) -> dict[str, str] | None:
+        columns = line.split("\t")
+        if len(columns) != 10:
+            raise self.fail(
+                number,
+                f"{len(columns)} tab-separated columns where CoNLL-U has 10: {line[:60]!r}",
+            )
+        if re.fullmatch(r"\d+-\d+|\d+\.\d+", columns[0]):
+            return None
+        if not columns[0].isdigit():
+            raise self.fail(number, f"the word number {columns[0]!r} is not a number")
+        if not columns[1] or columns[1] != columns[1].strip():
+            raise self.fail(number, "the word form is empty or has white space around it")
+        return dict(zip(conllu.parser.DEFAULT_FIELDS, columns, strict=True))
+
+    def heads(self, rows: list[dict[str, str]], lines: list[int]) -> tuple[int, ...]:
+        """Heads from 0, root -1; empty if the treebank gives none in this sentence."""
+        for expected, (row, line) in enumerate(zip(rows, lines, strict=True), start=1):
+            if int(row["id"]) != expected:
+                raise self.fail(line, f"word number {row['id']} where {expected} was expected")
+        if all(row["head"] == "_" for row in rows):
+            return ()
+        heads = []
+        for row, line in zip(rows, lines, strict=True):
+            if not row["head"].isdigit() or int(row["head"]) > len(rows):
+                raise self.fail(
+                    line, f"the head {row['head']!r} is not a number from 0 to {len(rows)}"
+                )
+            if row["deprel"] in ("_", ""):
+                raise self.fail(line, f"word {row['id']} has a head but no relation")
+            heads.append(int(row["head"]) - 1)
+        self.check_tree(heads, lines)
+        return tuple(heads)
+
+    def check_tree(self, heads: list[int], lines: list[int]) -> None:
+        roots = [i for i, head in enumerate(heads) if head == -1]
+        if len(roots) != 1:
+            raise self.fail(
+                lines[roots[1]] if roots else lines[0],
+                f"the sentence has {len(roots)} roots; a tree has exactly one word with head 0",
+            )
+        for start in range(len(heads)):
+            seen, word = set(), start
+            while word != -1:
+                if word in seen:
+                    raise self.fail(lines[start], f"word {start + 1} is part of a cycle of heads")
+                seen.add(word)
+                word = heads[word]
+
+    def mentions(self, rows: list[dict[str, str]], lines: list[int]) -> tuple[Mention, ...]:
+        found: list[Mention] = []
+        opened: list[tuple[str, int, str]] = []
+        for position, (row, line) in enumerate(zip(rows, lines, strict=True)):
+            misc = dict(part.partition("=")[::2] for part in row["misc"].split("|"))
+            for bracket in _BRACKET.finditer(misc.get("Entity", "")):
+                if opening := bracket.group(1):
+                    entity, _, rest = opening.partition("-")
+                    opened.append((entity, position, rest.partition("-")[0]))
+                    closing = entity if bracket.group(0).endswith(")") else None
+                else:
+                    closing = bracket.group(2).partition("-")[0]
+                if closing is None:
+                    continue
+                match = next((m for m in reversed(opened) if m[0] == closing), None)
+                if match is None:
+                    raise self.fail(line, f"Entity closes {closing!r}, which is not open here")
+                opened.remove(match)
+                found.append(Mention(match[0], match[1], position + 1, match[2]))
+        if opened:
+            raise self.fail(lines[opened[0][1]], f"Entity {opened[0][0]!r} is never closed")
+        return tuple(sorted(found, key=lambda m: (m.start, -m.end)))

@@ -1,0 +1,163 @@
+"""Texts with labels: TSV, JSONL and SST trees."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import CorpusError
+from .conllu import read_conllu
+from .reading import existing_file, read_plain_text
+from .text import Corpus, Sentence, sha256_of, text_to_sentence, words_to_sentence
+
+FIELDS = ("text", "text_pair", "label", "rationale")
+_SST_LEAF = re.compile(r"\((\d) ([^() ]+)\)")
+_SST_BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One text, or a pair of texts, with what is known about it."""
+
+    sentence: Sentence
+    pair: Sentence | None = None
+    label: str | None = None
+    rationale: tuple[bool, ...] = ()
+    """Which words of `sentence` a person marked as the reason for the label; empty: unknown."""
+
+    @property
+    def id(self) -> str:
+        return self.sentence.id
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples in order, with the name and the hash of what they were read from."""
+
+    name: str
+    examples: tuple[Example, ...]
+    sha256: str
+    unit: str = "sentence"
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def first(self, limit: int | None) -> "Examples":
+        """The first `limit` examples (all of them for None)."""
+        if limit is None:
+            return self
+        return Examples(self.name, self.examples[:limit], self.sha256, self.unit)
+
+
+def examples_of(corpus: Corpus) -> Examples:
+    """The sentences of a corpus as unlabelled examples."""
+    examples = tuple(Example(sentence) for sentence in corpus.sentences)
+    return Examples(corpus.name, examples, corpus.sha256, corpus.unit)
+
+
+def read_examples(path: str | Path, columns: dict[str, str] | None = None) -> Examples:
+    """Read examples by the ending of the file.
+
+    `.tsv` and `.csv` need a header, `.jsonl` one object a line; the fields are `text` and,
+    optionally, `text_pair`, `label` and `rationale` (a list of 0 and 1, one per word).
+    `columns` maps these to the file's own names: `{"text": "Text", "label": "Sentiment"}`.
+    A `.txt` file that starts with `(` holds SST trees, else plain text, one sentence a line;
+    `.conllu` gives its sentences without labels.
+
+    Raises:
+        CorpusError: no such file, no example, unknown ending, a missing or empty field.
+    """
+    source = existing_file(path)
+    if unknown := set(columns or {}) - set(FIELDS):
+        raise CorpusError(f"columns names {sorted(unknown)}; the fields are {', '.join(FIELDS)}.")
+    names = {field: (columns or {}).get(field, field) for field in FIELDS}
+    if source.suffix in (".conllu", ".conll"):
+        return examples_of(read_conllu(source))
+    if source.suffix == ".txt":
+        starts_tree = source.read_text(encoding="utf-8-sig").lstrip().startswith("(")
+        return read_sst(source) if starts_tree else examples_of(read_plain_text(source))
+    if source.suffix not in (".tsv", ".csv", ".jsonl"):
+        raise CorpusError(
+            f"{source} ends in {source.suffix!r}; give .tsv, .csv, .jsonl, .conllu or .txt."
+        )
+    records = _json_lines(source) if source.suffix == ".jsonl" else _table_rows(source)
+    examples = tuple(_example(record, names, where) for where, record in records)
+    if not examples:
+        raise CorpusError(f"{source} holds no example.")
+    return Examples(str(source), examples, sha256_of(source.read_bytes()))
+
+
+def read_sst(path: str | Path) -> Examples:
+    """Stanford Sentiment Treebank trees as two classes: 0-1 negative, 3-4 positive.
+
+    Neutral sentences are dropped (Socher et al. 2013, section 4). Words are the leaves.
+
+    Raises:
+        CorpusError: a line is not a labelled tree, or none is left.
+    """
+    source = existing_file(path)
+    examples = []
+    for number, line in enumerate(source.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        if not line.strip():
+            continue
+        leaves = _SST_LEAF.findall(line)
+        if not leaves or line.count("(") != line.count(")") or line[1:2] not in set("01234"):
+            raise CorpusError(f"{source}, line {number}: not a tree such as '(3 (2 so) (3 good))'.")
+        if line[1] != "2":
+            words = [_SST_BRACKETS.get(word, word.replace("\\/", "/")) for _, word in leaves]
+            label = "negative" if line[1] in "01" else "positive"
+            examples.append(Example(words_to_sentence(words, id=f"line {number}"), label=label))
+    if not examples:
+        raise CorpusError(f"{source} holds no tree with a label other than neutral.")
+    return Examples(str(source), tuple(examples), sha256_of(source.read_bytes()))
+
+
+def _json_lines(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(source.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise CorpusError(f"{source}, line {number}: not JSON ({error}).") from error
+        if not isinstance(record, dict):
+            raise CorpusError(f"{source}, line {number}: a JSON object was expected.")
+        yield f"{source}, line {number}", record
+
+
+def _table_rows(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with source.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t" if source.suffix == ".tsv" else ",")
+        for row in rows:
+            yield f"{source}, line {rows.line_num}", row
+
+
+def _example(record: dict[str, Any], names: dict[str, str], where: str) -> Example:
+    text = record.get(names["text"])
+    if not isinstance(text, str) or not text.strip():
+        problem = "is empty" if names["text"] in record else "is missing"
+        raise CorpusError(
+            f"{where}: the text field {names['text']!r} {problem}; it has "
+            f"{', '.join(map(repr, record))}. Map names with columns (--columns text=NAME)."
+        )
+    number = where.rpartition(", ")[2]
+    sentence = text_to_sentence(text, id=str(record.get("id") or number))
+    pair = record.get(names["text_pair"])
+    label = record.get(names["label"])
+    rationale = record.get(names["rationale"]) or ()
+    if isinstance(rationale, str):
+        rationale = json.loads(rationale)
+    if rationale and len(rationale) != len(sentence):
+        raise CorpusError(
+            f"{where}: the rationale has {len(rationale)} entries for {len(sentence)} words; "
+            "give one 0 or 1 per white-space word."
+        )
+    return Example(
+        sentence,
+        text_to_sentence(pair, id=f"{sentence.id} pair") if pair else None,
+        None if label in (None, "") else str(label),
+        tuple(bool(mark) for mark in rationale),
+    )

@@ -1,0 +1,116 @@
+"""Sentences with their words and whatever annotation the corpus gives."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..errors import CorpusError
+
+#: From this many named documents on, the document is the unit that intervals resample.
+MIN_DOCUMENTS = 20
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A span of words that refers to an entity; `end` is exclusive."""
+
+    entity: str
+    start: int
+    end: int
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A text with the character span of each word.
+
+    Annotation is one tuple per column, one entry per word, or empty where the corpus has none.
+    `heads` are word indices from 0; the root has -1.
+    """
+
+    id: str
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    document: str | None = None
+    lemmas: tuple[str, ...] = ()
+    upos: tuple[str, ...] = ()
+    xpos: tuple[str, ...] = ()
+    feats: tuple[str, ...] = ()
+    heads: tuple[int, ...] = ()
+    deprels: tuple[str, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        return tuple(self.text[start:end] for start, end in self.spans)
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Sentences in order, with the name and the hash of what they were read from."""
+
+    name: str
+    sentences: tuple[Sentence, ...]
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    @cached_property
+    def documents(self) -> tuple[str, ...]:
+        """Names of the documents, in order of appearance."""
+        return tuple(dict.fromkeys(s.document for s in self.sentences if s.document is not None))
+
+    @property
+    def unit(self) -> str:
+        """What is independent, and so resampled: `document` or `sentence`."""
+        return "document" if len(self.documents) >= MIN_DOCUMENTS else "sentence"
+
+    @property
+    def has_syntax(self) -> bool:
+        return any(s.heads for s in self.sentences)
+
+    def first(self, limit: int | None) -> "Corpus":
+        """The first `limit` sentences (all of them for None)."""
+        if limit is None:
+            return self
+        return Corpus(self.name, self.sentences[:limit], self.sha256)
+
+
+def words_to_sentence(words: list[str], **annotation: object) -> Sentence:
+    """A sentence whose text is the words joined by single spaces."""
+    spans, position = [], 0
+    for word in words:
+        spans.append((position, position + len(word)))
+        position += len(word) + 1
+    return Sentence(text=" ".join(words), spans=tuple(spans), **annotation)  # type: ignore[arg-type]
+
+
+def text_to_sentence(text: str, **annotation: object) -> Sentence:
+    """A sentence from a text as it stands; its words are what white space separates."""
+    spans, position = [], 0
+    for word in text.split():
+        start = text.index(word, position)
+        position = start + len(word)
+        spans.append((start, position))
+    return Sentence(text=text, spans=tuple(spans), **annotation)  # type: ignore[arg-type]
+
+
+def units_of(sentences: list[Sentence], unit: str) -> list[int]:
+    """The index of the unit each sentence belongs to, counted from 0 in order of appearance.
+
+    With documents as units, sentences before the first document form a unit of their own.
+    """
+    if unit == "sentence":
+        return list(range(len(sentences)))
+    if unit != "document":
+        raise CorpusError(f"unit is {unit!r}; it must be 'document' or 'sentence'.")
+    numbers: dict[str | None, int] = {}
+    return [numbers.setdefault(s.document, len(numbers)) for s in sentences]
+
+
+def sha256_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
