@@ -1,0 +1,19 @@
+"""Intervals, paired tests, correction for many looks, rank agreement."""
+
+from .intervals import DRAWS, MIN_COUNTS, MIN_UNITS, bootstrap_ratio, is_descriptive, wilson
+from .rank import kendall_tau_b
+from .testing import benjamini_hochberg, holm, max_t, sign_flip
+
+__all__ = [
+    "DRAWS",
+    "MIN_COUNTS",
+    "MIN_UNITS",
+    "benjamini_hochberg",
+    "bootstrap_ratio",
+    "holm",
+    "is_descriptive",
+    "kendall_tau_b",
+    "max_t",
+    "sign_flip",
+    "wilson",
+]

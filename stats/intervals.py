@@ -1,0 +1,75 @@
+"""Intervals for many cells at once, from one set of bootstrap draws."""
+
+import numpy as np
+from scipy.stats import norm
+
+DRAWS = 2000
+LEVEL = 0.95
+#: Below either, an interval is descriptive and no p-value is given.
+MIN_COUNTS, MIN_UNITS = 30, 10
+#: Draws are made in blocks of this many weights, so that memory does not grow with the corpus.
+_BLOCK = 4_000_000
+
+
+def bootstrap_ratio(
+    numerator: np.ndarray,
+    denominator: np.ndarray,
+    *,
+    seed: int,
+    draws: int = DRAWS,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ratio of sums over units, with a percentile bootstrap interval over units.
+
+    A mean over sentences is the ratio of its sums to the sentence counts of each unit. All
+    cells share the draws. A ratio with an empty denominator is NaN.
+
+    Args:
+        numerator: (unit, …), sums of each unit.
+        denominator: (unit,) or the shape of `numerator`.
+
+    Returns:
+        Estimate, lower and upper end of the 95 % interval, each of shape (…).
+    """
+    units, shape = len(numerator), numerator.shape[1:]
+    top = numerator.reshape(units, -1).astype(float)
+    bottom = denominator.reshape(units, -1).astype(float)
+    generator = np.random.default_rng(seed)
+    chance = np.full(units, 1 / units)
+    size = max(1, min(draws, _BLOCK // units))
+    samples = [
+        _ratio(generator.multinomial(units, chance, min(size, draws - start)), top, bottom)
+        for start in range(0, draws, size)
+    ]
+    estimate = _ratio(np.ones((1, units)), top, bottom)[0]
+    edge = (1 - LEVEL) / 2
+    low, high = _percentiles(np.concatenate(samples), [edge, 1 - edge])
+    return estimate.reshape(shape), low.reshape(shape), high.reshape(shape)
+
+
+def wilson(successes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's score interval (95 %) of a proportion (Wilson 1927); NaN where there is no count."""
+    k, n = np.asarray(successes, dtype=float), np.asarray(counts, dtype=float)
+    z = norm.ppf(0.5 + LEVEL / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = (k + z**2 / 2) / (n + z**2)
+        half = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
+    return np.where(n > 0, centre - half, np.nan), np.where(n > 0, centre + half, np.nan)
+
+
+def is_descriptive(counts: np.ndarray | int, units: np.ndarray | int) -> np.ndarray:
+    """Whether there is too little data for more than a description (below 30 or 10 units)."""
+    return (np.asarray(counts) < MIN_COUNTS) | (np.asarray(units) < MIN_UNITS)
+
+
+def _ratio(weights: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (weights @ top) / (weights @ bottom)
+
+
+def _percentiles(samples: np.ndarray, edges: list[float]) -> np.ndarray:
+    if np.isnan(samples).any():
+        # A draw may miss every unit of a rare cell; the interval is then over the other draws.
+        empty = np.isnan(samples).all(axis=0)
+        filled = np.where(empty, 0.0, samples)
+        return np.where(empty, np.nan, np.nanquantile(filled, edges, axis=0))
+    return np.quantile(samples, edges, axis=0)
