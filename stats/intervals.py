@@ -1,5 +1,8 @@
 """Intervals for many cells at once, from one set of bootstrap draws."""
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 import numpy as np
 from scipy.stats import norm
 
@@ -33,13 +36,7 @@ def bootstrap_ratio(
     units, shape = len(numerator), numerator.shape[1:]
     top = numerator.reshape(units, -1).astype(float)
     bottom = denominator.reshape(units, -1).astype(float)
-    generator = np.random.default_rng(seed)
-    chance = np.full(units, 1 / units)
-    size = max(1, min(draws, _BLOCK // units))
-    samples = [
-        _ratio(generator.multinomial(units, chance, min(size, draws - start)), top, bottom)
-        for start in range(0, draws, size)
-    ]
+    samples = [_ratio(weights, top, bottom) for weights in _weights(units, draws, seed)]
     estimate = _ratio(np.ones((1, units)), top, bottom)[0]
     edge = (1 - LEVEL) / 2
     low, high = _percentiles(np.concatenate(samples), [edge, 1 - edge])
@@ -59,6 +56,28 @@ def wilson(successes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.nd
 def is_descriptive(counts: np.ndarray | int, units: np.ndarray | int) -> np.ndarray:
     """Whether there is too little data for more than a description (below 30 or 10 units)."""
     return (np.asarray(counts) < MIN_COUNTS) | (np.asarray(units) < MIN_UNITS)
+
+
+def _weights(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each draw contains each unit: blocks of (draw, unit)."""
+    if units * draws <= _BLOCK:
+        yield _cached_weights(units, draws, seed)
+        return
+    generator = np.random.default_rng(seed)
+    size = max(1, _BLOCK // units)
+    for start in range(0, draws, size):
+        yield _resample(generator, units, min(size, draws - start))
+
+
+@lru_cache(maxsize=4)
+def _cached_weights(units: int, draws: int, seed: int) -> np.ndarray:
+    # Analyses ask for the same draws once per relation, task or score.
+    return _resample(np.random.default_rng(seed), units, draws)
+
+
+def _resample(generator: np.random.Generator, units: int, draws: int) -> np.ndarray:
+    chosen = generator.integers(units, size=(draws, units)) + units * np.arange(draws)[:, None]
+    return np.bincount(chosen.ravel(), minlength=draws * units).reshape(draws, units).astype(float)
 
 
 def _ratio(weights: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

@@ -1,0 +1,33 @@
+"""The provenance of a result: which model on which data."""
+
+from typing import Any
+
+from ..corpora import Corpus, Examples
+from ..results import Provenance
+from .load import LoadedModel
+
+
+def provenance(
+    model: LoadedModel,
+    data: Corpus | Examples,
+    *,
+    seed: int,
+    skipped: list[list[str]],
+    **options: Any,
+) -> Provenance:
+    """Record a model, a corpus and the options of an analysis."""
+    documents = len(data.documents) if isinstance(data, Corpus) else 0
+    return Provenance(
+        model=model.name,
+        revision=model.revision,
+        weights_sha256=model.weights_sha256,
+        tokenizer=type(model.tokenizer).__name__,
+        data=data.name,
+        data_sha256=data.sha256,
+        seed=seed,
+        unit=data.unit,
+        sentences=len(data) - len(skipped),
+        documents=documents,
+        skipped=skipped,
+        options=options,
+    )

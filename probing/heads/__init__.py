@@ -1,0 +1,28 @@
+"""What heads look at: statistics of attention, and the dependency relations heads follow."""
+
+from .analysis import HeadAnalysis, analyse_heads
+from .best import best_heads
+from .examples import sample_predictions
+from .relations import Dependents, gold_dependents, predict_heads, relation_table, word_maps
+from .roles import head_roles
+from .scan import HeadScan, scan_heads
+from .statistics import STATISTICS, TokenFeatures, reduce_attention, statistics_table
+
+__all__ = [
+    "STATISTICS",
+    "Dependents",
+    "HeadAnalysis",
+    "HeadScan",
+    "TokenFeatures",
+    "analyse_heads",
+    "best_heads",
+    "gold_dependents",
+    "head_roles",
+    "predict_heads",
+    "reduce_attention",
+    "relation_table",
+    "sample_predictions",
+    "scan_heads",
+    "statistics_table",
+    "word_maps",
+]

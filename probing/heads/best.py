@@ -1,0 +1,91 @@
+"""The best head of each relation, chosen on one half of the units and scored on the other."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ...stats import MIN_COUNTS, holm, sign_flip
+from .relations import DIRECTIONS, OFFSETS, Dependents, accuracy_interval, best_offset, sums_by_unit
+
+COLUMNS = (
+    "relation", "direction", "layer", "head", "accuracy", "ci_low", "ci_high", "n",
+    "baseline_offset", "baseline_accuracy", "p_adjusted", "same_head",
+    "difference", "difference_low", "difference_high", "descriptive",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What one half of the data chose."""
+
+    layer: int
+    head: int
+    direction: int
+    offset: int
+
+
+def best_heads(dependents: Dependents, correct: np.ndarray, *, seed: int) -> pd.DataFrame:
+    """The table `best_heads.csv`: one row per relation with at least 30 dependents.
+
+    Units are split into even and odd. Head, direction and offset are chosen on one half and
+    scored on the other, then the halves swap; accuracy and baseline pool the two scored
+    halves. The columns that name a head are the even half's choice. p is one-sided, from
+    sign-flips over units of correct minus baseline-correct, adjusted by Holm over the rows.
+
+    Args:
+        correct: (dependent, layer, head, direction), from `relations.score`.
+    """
+    offsets = dependents.offset_correct()
+    rows, p_values = [], []
+    for relation in dependents.relations:
+        chosen = dependents.of(relation)
+        even = dependents.unit[chosen] % 2 == 0
+        if len(chosen) < MIN_COUNTS or even.all() or not even.any():
+            continue
+        row, p = _row(correct[chosen], offsets[chosen], dependents.unit[chosen], even, seed)
+        rows.append({"relation": relation, **row})
+        p_values.append(p)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table["p_adjusted"] = holm(np.array(p_values))
+    return table
+
+
+def _row(
+    correct: np.ndarray, offsets: np.ndarray, units: np.ndarray, even: np.ndarray, seed: int
+) -> tuple[dict[str, object], float]:
+    by_even, by_odd = _choose(correct[even], offsets[even]), _choose(correct[~even], offsets[~even])
+    hits = np.where(even, _hits(correct, by_odd), _hits(correct, by_even))
+    base = np.where(even, offsets[:, by_odd.offset], offsets[:, by_even.offset])
+    accuracy, low, high, descriptive = accuracy_interval(hits, units, seed=seed)
+    gap = hits.astype(float) - base
+    gap_mean, gap_low, gap_high, _ = accuracy_interval(gap, units, seed=seed)
+    p = sign_flip(
+        sums_by_unit(gap, units, int(units.max()) + 1), seed=seed, two_sided=False
+    )
+    row = {
+        "direction": DIRECTIONS[by_even.direction],
+        "layer": by_even.layer,
+        "head": by_even.head,
+        "accuracy": float(accuracy),
+        "ci_low": float(low),
+        "ci_high": float(high),
+        "n": len(hits),
+        "baseline_offset": OFFSETS[by_even.offset],
+        "baseline_accuracy": base.mean(),
+        "same_head": (by_even.layer, by_even.head) == (by_odd.layer, by_odd.head),
+        "difference": float(gap_mean),
+        "difference_low": np.nan if descriptive else float(gap_low),
+        "difference_high": np.nan if descriptive else float(gap_high),
+        "descriptive": descriptive,
+    }
+    return row, np.nan if descriptive else float(p)
+
+
+def _choose(correct: np.ndarray, offsets: np.ndarray) -> _Choice:
+    layer, head, direction = np.unravel_index(correct.sum(0).argmax(), correct.shape[1:])
+    return _Choice(int(layer), int(head), int(direction), best_offset(offsets))
+
+
+def _hits(correct: np.ndarray, choice: _Choice) -> np.ndarray:
+    return correct[:, choice.layer, choice.head, choice.direction]
