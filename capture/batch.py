@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..corpora import Encoding
+from ..models import LoadedModel, first_position
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Batch:
         return [len(encoding) for encoding in self.encodings]
 
 
-def collate(encodings: Sequence[Encoding], model: Any, side: str = "right") -> Batch:
+def collate(encodings: Sequence[Encoding], model: LoadedModel, side: str = "right") -> Batch:
     """Pad encodings for a loaded model.
 
     With `side="left"` positions are given explicitly, so that padding moves no token.
@@ -51,7 +51,7 @@ def collate(encodings: Sequence[Encoding], model: Any, side: str = "right") -> B
     if "token_type_ids" in model.tokenizer.model_input_names:
         inputs["token_type_ids"] = segments
     if side == "left":
-        inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
+        inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0) + first_position(model.module)
     return Batch(list(encodings), {k: v.to(model.device) for k, v in inputs.items()})
 
 

@@ -111,17 +111,28 @@ def load_model(
 
 
 def max_positions(module: Any) -> int | None:
-    """Number of positions a model can read.
-
-    RoBERTa-like models count positions from padding_idx + 1, which leaves fewer than the
-    configuration states.
-    """
+    """Number of positions a model can read; None where nothing limits it."""
+    table = _position_table(module)
+    if table is not None:
+        return table.num_embeddings - first_position(module)
     stated = getattr(module.config, "max_position_embeddings", None)
-    for part_name, part in module.named_modules():
-        if part_name.endswith("position_embeddings") and isinstance(part, torch.nn.Embedding):
-            reserved = 0 if part.padding_idx is None else part.padding_idx + 1
-            return part.num_embeddings - reserved
     return stated if isinstance(stated, int) and stated > 0 else None
+
+
+def first_position(module: Any) -> int:
+    """The position of the first token: RoBERTa-like models count from padding_idx + 1.
+
+    They can read fewer tokens than their configuration states.
+    """
+    table = _position_table(module)
+    return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
+
+
+def _position_table(module: Any) -> torch.nn.Embedding | None:
+    for name, part in module.named_modules():
+        if name.endswith("position_embeddings") and isinstance(part, torch.nn.Embedding):
+            return part
+    return None
 
 
 def _device(device: str | torch.device | None) -> torch.device:

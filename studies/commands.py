@@ -1,0 +1,197 @@
+"""What each command does: read, compute, write the files the command promises."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..ablation import Ablation, ablate as ablate_heads
+from ..attribution import Explanation, explain as explain_examples
+from ..capture import verify
+from ..corpora import Corpus, Examples, read_corpus, read_examples, sample_treebank
+from ..errors import BertologyError, CorpusError
+from ..models import LoadedModel, load_model
+from ..probing.heads import HeadAnalysis, analyse_heads
+from ..probing.representations import Probes, probe as probe_layers
+from .run import Run, file_hash, skipped_texts
+
+
+@dataclass(frozen=True)
+class Common:
+    """The options that every command takes."""
+
+    command: str
+    model: str
+    out: Path | None
+    seed: int
+    device: str
+    limit: int | None
+    resume: bool
+
+    @property
+    def folder(self) -> Path:
+        return self.out or Path(f"bertology-{self.command}")
+
+    def open(self, **settings: Any) -> Run:
+        """The run of this command; raises OutputError if the folder cannot be used."""
+        known = {"command": self.command, "model": self.model, "seed": self.seed,
+                 "limit": self.limit, **settings}  # fmt: skip
+        return Run(self.folder, known, resume=self.resume)
+
+    def load(self) -> LoadedModel:
+        return load_model(self.model, device=self.device)
+
+
+def heads(common: Common, corpus_file: Path) -> None:
+    """`bertology heads`."""
+    corpus = read_corpus(corpus_file).first(common.limit)
+    model = common.load()
+    run = common.open(corpus=str(corpus_file), corpus_sha256=corpus.sha256)
+    analysis = run.result(
+        "heads", HeadAnalysis, lambda: analyse_heads(model, corpus, seed=common.seed)
+    )
+    written = [run.table("heads.csv", analysis.table)]
+    if analysis.has_relations:
+        written.append(run.table("relations.csv", analysis.relations))
+        written.append(run.table("best_heads.csv", analysis.best))
+    _finish(run, written, skipped_texts(analysis.provenance))
+
+
+def probe(common: Common, train_file: Path, eval_file: Path, task: str) -> None:
+    """`bertology probe`."""
+    train, evaluate = read_corpus(train_file).first(common.limit), read_corpus(eval_file)
+    evaluate = evaluate.first(common.limit)
+    model = common.load()
+    run = common.open(
+        train=str(train_file), train_sha256=train.sha256,
+        eval=str(eval_file), eval_sha256=evaluate.sha256, task=task,
+    )  # fmt: skip
+    probes = run.result(
+        "probes",
+        Probes,
+        lambda: probe_layers(model, train, evaluate, tasks=(task,), seed=common.seed),
+    )
+    _finish(run, [run.table("probes.csv", probes.table)], skipped_texts(probes.provenance))
+
+
+def explain(
+    common: Common,
+    data: Path,
+    columns: str | None,
+    target: str | None,
+    foil: str | None,
+    unit: str,
+) -> None:
+    """`bertology explain`."""
+    examples = _examples(common, data, columns)
+    model = common.load()
+    run = common.open(
+        data=str(data), data_sha256=examples.sha256, columns=columns, target=target, foil=foil,
+        unit=unit,
+    )  # fmt: skip
+    explanation = run.result(
+        "explanation",
+        Explanation,
+        lambda: explain_examples(
+            model, examples, target=target, foil=foil, unit=unit, seed=common.seed
+        ),
+    )
+    lines = [json.dumps(line, ensure_ascii=False) for line in explanation.score_lines()]
+    verdict = explanation.verdict()
+    written = [
+        run.text("scores.jsonl", "\n".join(lines) + "\n"),
+        run.table("agreement.csv", explanation.table),
+        run.table("faithfulness.csv", explanation.faithfulness),
+        run.text("verdict.json", json.dumps(verdict.as_dict(), indent=1, ensure_ascii=False)),
+    ]
+    _finish(run, written, skipped_texts(explanation.provenance))
+    for claim in verdict.claims:
+        print(claim.sentence)
+
+
+def ablate(
+    common: Common, data: Path, columns: str | None, target: str | None, foil: str | None
+) -> None:
+    """`bertology ablate`."""
+    examples = _examples(common, data, columns)
+    model = common.load()
+    run = common.open(
+        data=str(data), data_sha256=examples.sha256, columns=columns, target=target, foil=foil
+    )
+    ablation = run.result(
+        "ablation",
+        Ablation,
+        lambda: ablate_heads(model, examples, target=target, foil=foil, seed=common.seed),
+    )
+    written = [
+        run.table("ablation.csv", ablation.table),
+        run.table("importance.csv", ablation.importance),
+    ]
+    _finish(run, written, skipped_texts(ablation.provenance))
+
+
+def report(common: Common, corpus_file: Path | None, sentence: str | None) -> Path:
+    """`bertology report`; returns the page."""
+    from .report import build_report  # matplotlib is slow to import; the other commands do not draw
+
+    corpus = _report_corpus(common, corpus_file)
+    model = common.load()
+    run = common.open(
+        corpus="sample treebank" if corpus_file is None else str(corpus_file),
+        corpus_sha256=corpus.sha256 if corpus_file is None else file_hash(corpus_file),
+        sentence=sentence,
+    )
+    page = build_report(model, corpus, run, sentence=sentence, seed=common.seed).page
+    run.close()
+    return page
+
+
+def selftest(name: str, device: str) -> bool:
+    """`bertology selftest`: print one line a site; returns whether every check passed."""
+    model = load_model(name, device=device)
+    with torch.no_grad():
+        reports = verify(model.module)
+    for site in reports:
+        verdict = "ok" if site.passed else "FAILED: " + "; ".join(site.failures)
+        print(f"{site.site}: {site.way_in}, {site.site.heads} heads: {verdict}")
+    passed = all(site.passed for site in reports)
+    print(f"{len(reports)} sites, {'all exact' if passed else 'NOT exact: do not use its numbers'}")
+    return passed
+
+
+def parse_columns(columns: str | None) -> dict[str, str] | None:
+    """`text=Text,label=Sentiment` as a mapping.
+
+    Raises:
+        CorpusError: an entry is not NAME=NAME.
+    """
+    if columns is None:
+        return None
+    pairs = [entry.partition("=") for entry in columns.split(",")]
+    if any(not (name.strip() and equals and column) for name, equals, column in pairs):
+        raise CorpusError(
+            f"--columns is {columns!r}; write it like text=Text,label=Sentiment, with the "
+            "field on the left and the file's own name on the right."
+        )
+    return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def _examples(common: Common, data: Path, columns: str | None) -> Examples:
+    return read_examples(data, parse_columns(columns)).first(common.limit)
+
+
+def _report_corpus(common: Common, corpus_file: Path | None) -> Corpus:
+    corpus = sample_treebank() if corpus_file is None else read_corpus(corpus_file)
+    if not corpus.sentences:
+        raise BertologyError(f"{corpus.name} has no sentence.")
+    return corpus.first(common.limit)
+
+
+def _finish(run: Run, written: list[Path], note: str) -> None:
+    run.close()
+    if note:
+        print(note)
+    for path in written:
+        print(f"wrote {path}")

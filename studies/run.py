@@ -1,0 +1,124 @@
+"""A run's output folder: what it holds, and how an interrupted run goes on."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from ..corpora.text import sha256_of
+from ..errors import OutputError
+from ..results import Provenance, Result, installed_versions
+
+R = TypeVar("R", bound=Result)
+MANIFEST = "manifest.json"
+RESULTS = "results"
+
+
+class Run:
+    """Writes the results of one command into one folder.
+
+    Finished results are kept in `folder/results/NAME` as soon as they exist. A run that is
+    resumed with the same settings loads them instead of computing them again.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.finished: list[str] = []
+        self.provenance: dict[str, Any] = {}
+        self._open(resume)
+
+    def _open(self, resume: bool) -> None:
+        if self.folder.is_file():
+            raise OutputError(f"{self.folder} is a file; give a folder with --out.")
+        manifest = self.folder / MANIFEST
+        if manifest.is_file():
+            self._check_resumable(json.loads(manifest.read_text()), resume)
+        elif self.folder.is_dir() and any(self.folder.iterdir()):
+            raise OutputError(
+                f"The folder {self.folder} is not empty; give a new folder with --out."
+            )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"The folder {self.folder} cannot be made: {error}.") from error
+        self._write_manifest("running")
+
+    def _check_resumable(self, found: dict[str, Any], resume: bool) -> None:
+        if not resume:
+            raise OutputError(
+                f"The folder {self.folder} holds another run ({found['settings']['command']}, "
+                f"{found['status']}); give a new folder with --out, or --resume to go on with it."
+            )
+        theirs, ours = found["settings"], json.loads(json.dumps(self.settings))
+        if different := sorted(k for k in {*theirs, *ours} if theirs.get(k) != ours.get(k)):
+            details = "; ".join(f"{k} was {theirs.get(k)!r}, now {ours.get(k)!r}" for k in different)
+            raise OutputError(
+                f"The run in {self.folder} had other settings ({details}); "
+                "repeat them to resume it, or give a new folder with --out."
+            )
+
+    def result(self, name: str, kind: type[R], compute: Callable[[], R]) -> R:
+        """The result of one analysis: loaded if it is finished, else computed and kept."""
+        place = self.folder / RESULTS / name
+        if place.is_dir():
+            outcome = kind.load(place)
+        else:
+            outcome = compute()
+            partial = place.with_name(f"{name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            outcome.save(partial)
+            # A rename is atomic: a killed run leaves a whole result or none.
+            partial.rename(place)
+        self.finished.append(name)
+        self.provenance[name] = asdict(outcome.provenance)
+        self._write_manifest("running")
+        return outcome
+
+    def table(self, path: str, table: pd.DataFrame) -> Path:
+        """Write one of the run's tables."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(target, index=False)
+        return target
+
+    def text(self, path: str, content: str) -> Path:
+        """Write one of the run's text files."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")
+        return target
+
+    def close(self) -> None:
+        """Mark the run as finished."""
+        self._write_manifest("finished")
+
+    def _write_manifest(self, status: str) -> None:
+        manifest = {
+            "status": status,
+            "settings": self.settings,
+            "finished": self.finished,
+            "provenance": self.provenance,
+            "versions": installed_versions(),
+        }
+        partial = self.folder / f"{MANIFEST}.partial"
+        partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+        partial.rename(self.folder / MANIFEST)
+
+
+def skipped_texts(provenance: Provenance) -> str:
+    """One line on texts that were left out, or an empty string."""
+    if not provenance.skipped:
+        return ""
+    first = ", ".join(f"{name} ({reason})" for name, reason in provenance.skipped[:3])
+    more = ", …" if len(provenance.skipped) > 3 else ""
+    return f"{len(provenance.skipped)} texts were skipped: {first}{more}"
+
+
+def file_hash(path: str | Path | None) -> str | None:
+    """What identifies an input file in the settings of a run; None stands for no file."""
+    return None if path is None else sha256_of(Path(path).read_bytes())
