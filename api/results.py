@@ -103,11 +103,18 @@ def _parts(result: Result) -> dict[str, Any]:
 def _read_part(folder: Path, name: str, kind: Any) -> pd.DataFrame | np.ndarray:
     if kind == "array":
         return np.load(folder / f"{name}.npy", allow_pickle=False)
-    # keep_default_na is off: words such as "null" and "NA" are text, only empty cells are missing.
-    return pd.read_csv(
-        folder / f"{name}.csv",
-        dtype=kind,
-        keep_default_na=False,
-        na_values=[""],
-        float_precision="round_trip",
-    )
+    if not kind:
+        return pd.DataFrame()
+    # As text first: numbers then come back to the last bit, and words such as "NA" stay words.
+    raw = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
+    return pd.DataFrame({column: _restored(raw[column], kind[column]) for column in raw})
+
+
+def _restored(column: pd.Series, kind: str) -> pd.Series:
+    if kind == "bool":
+        return column == "True"
+    if kind.startswith("float"):
+        return column.where(column != "", "nan").astype(kind)
+    if kind == "Int64":
+        return column.astype(object).where(column != "", None).astype("Int64")
+    return column.astype(kind)
