@@ -1,0 +1,36 @@
+"""Figures for papers, notebooks and reports.
+
+Every figure function is `f(result, *, ax=None) -> Axes`: it draws, and neither shows nor saves.
+
+    with style("paper", columns=1):
+        save(head_atlas(summary), "figures/atlas")
+"""
+
+from .atlas import head_atlas
+from .attention import attention_grid, attention_lines, attention_map
+from .checks import FigureError
+from .fonts import FontWarning
+from .grids import effect_map, relation_map, statistic_map
+from .lines import probe_lines
+from .points import agreement_points, relation_points
+from .save import save
+from .scatter import effect_against_importance
+from .style import style
+
+__all__ = [
+    "FigureError",
+    "FontWarning",
+    "agreement_points",
+    "attention_grid",
+    "attention_lines",
+    "attention_map",
+    "effect_against_importance",
+    "effect_map",
+    "head_atlas",
+    "probe_lines",
+    "relation_map",
+    "relation_points",
+    "save",
+    "statistic_map",
+    "style",
+]
