@@ -14,7 +14,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from .checks import FigureError, layer_by_head, table_of
 from .grids import grid_height, label_ticks
-from .style import axes_for, figure_width, text_height
+from .style import axes_for, axes_inches, figure_of, figure_width, text_height
 
 # Category: marker, colour, name in the legend. Black is kept for the outline.
 CATEGORIES = {
@@ -57,8 +57,8 @@ def head_atlas(summary: Any, *, ax: Axes | None = None) -> Axes:
     for category, group in markers.groupby("looks_at", sort=False):
         marker, colour, name = CATEGORIES[str(category)]
         ax.scatter(
-            grid.columns.get_indexer(group["head"]),
-            grid.index.get_indexer(group["layer"]),
+            grid.columns.get_indexer(pd.Index(group["head"])),
+            grid.index.get_indexer(pd.Index(group["layer"])),
             s=group["area"] * _marker_scale(marker),
             marker=marker,
             color=colour,
@@ -99,18 +99,16 @@ def atlas_markers(table: pd.DataFrame, largest: float) -> pd.DataFrame:
 
 def _largest_area(ax: Axes, rows: int, columns: int) -> float:
     """Area in points² of the largest marker: most of a cell, as far as the size is known."""
-    figure = ax.get_figure(True)
-    box = ax.get_position()
-    across = box.width * figure.get_figwidth() / max(columns, 6)
-    down = box.height * figure.get_figheight() / max(rows, 4)
-    return min(min(across, down) * 72 * 0.85, 20.0) ** 2 * np.pi / 4
+    width, height = axes_inches(ax)
+    cell = min(width / max(columns, 6), height / max(rows, 4))
+    return min(cell * 72 * 0.85, 20.0) ** 2 * np.pi / 4
 
 
 def _marker_scale(marker: str) -> float:
     """What to multiply an area by to get matplotlib's `s`, so that all shapes have that area."""
     style = MarkerStyle(marker)
     outline = style.get_path().transformed(style.get_transform()).to_polygons()[0]
-    x, y = outline.T
+    x, y = np.asarray(outline).T
     return 1 / (0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))))
 
 
@@ -164,7 +162,7 @@ def _legend(
     ax: Axes, handles: list[Line2D], title: str, lines: float, handlelength: float
 ) -> Legend:
     """A legend of three columns, so many lines of text below the axes."""
-    down = ScaledTranslation(0, -lines * text_height(), ax.get_figure(True).dpi_scale_trans)
+    down = ScaledTranslation(0, -lines * text_height(), figure_of(ax).dpi_scale_trans)
     return ax.legend(
         handles=handles,
         title=title,

@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 
 from .checks import FigureError, head_name
-from .style import PALETTE, SEQUENTIAL, axes_for, figure_width, text_height
+from .style import PALETTE, SEQUENTIAL, axes_for, figure_of, figure_width, text_height
 from .tokens import dress_labels, shown_tokens
 
 _FAINTEST = 0.01  # lines of less weight could not be seen
@@ -66,7 +66,7 @@ def attention_lines(captured: Any, *, layer: int, head: int, ax: Axes | None = N
     strength = weights[queries, keys]
     ax.add_collection(
         LineCollection(
-            [[(0.0, query), (1.0, key)] for query, key in zip(queries, keys, strict=True)],
+            [np.array([[0, query], [1, key]]) for query, key in zip(queries, keys, strict=True)],
             colors=[(*to_rgb(PALETTE[0]), min(weight, 1.0)) for weight in strength],
             linewidths=0.4 + 1.8 * strength,
             capstyle="round",
@@ -185,7 +185,7 @@ def _layers_of(captured: Any) -> range | tuple[int, ...]:
 
 
 def _colour_bar(ax: Axes, drawn: ScalarMappable, shrink: float) -> None:
-    bar = ax.get_figure(True).colorbar(
+    bar = figure_of(ax).colorbar(
         drawn, ax=ax, label="attention", shrink=shrink, pad=0.02, fraction=0.05, aspect=15
     )
     bar.outline.set_visible(False)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.font_manager import FontEntry, fontManager
@@ -122,10 +123,10 @@ def _current_families() -> list[str]:
 
 def _installed(families: Iterable[str]) -> list[str]:
     """Names of installed fonts; a generic name such as `sans-serif` becomes its first font."""
-    found = []
+    parameters: Any = mpl.rcParams
+    found: list[str] = []
     for family in families:
-        generic = f"font.{family}"
-        names = mpl.rcParams.get(generic, [family])
+        names = parameters.get(f"font.{family}", [family])
         found += [name for name in names if name in _regular_fonts()][:1]
     return list(dict.fromkeys(found))
 

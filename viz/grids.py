@@ -11,7 +11,17 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 
 from .checks import check_one_row_each, layer_by_head, rows_where, table_of
-from .style import DIVERGING, MISSING, PALETTE, SEQUENTIAL, axes_for, figure_width, text_height
+from .style import (
+    DIVERGING,
+    MISSING,
+    PALETTE,
+    SEQUENTIAL,
+    axes_for,
+    axes_inches,
+    figure_of,
+    figure_width,
+    text_height,
+)
 
 _UNITS = {"entropy": "nats", "entropy_normalised": "of ln keys", "distance": "tokens"}
 
@@ -160,11 +170,8 @@ def _around_zero(grid: pd.DataFrame) -> TwoSlopeNorm:
 def _sign_cells(ax: Axes, grid: pd.DataFrame, marked: np.ndarray) -> None:
     values = grid.to_numpy(dtype=float)
     largest = np.nanmax(np.abs(values))
-    box, figure = ax.get_position(), ax.get_figure(True)
-    cell = 72 * min(
-        box.height * figure.get_figheight() / len(values),
-        box.width * figure.get_figwidth() / values.shape[1],
-    )
+    width, height = axes_inches(ax)
+    cell = 72 * min(height / values.shape[0], width / values.shape[1])
     for row, column in np.argwhere(marked):
         value = values[row, column]
         ax.text(
@@ -179,7 +186,7 @@ def _sign_cells(ax: Axes, grid: pd.DataFrame, marked: np.ndarray) -> None:
 
 
 def _colour_bar(ax: Axes, mesh: QuadMesh, label: str) -> Any:
-    bar = ax.get_figure(True).colorbar(mesh, ax=ax, label=label, fraction=0.05, pad=0.02)
+    bar = figure_of(ax).colorbar(mesh, ax=ax, label=label, fraction=0.05, pad=0.02)
     bar.outline.set_visible(False)
     return bar
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from .checks import FigureError, check_one_row_each, rows_where, table_of
-from .style import MARKERS, PALETTE, axes_for, figure_width
+from .style import MARKERS, PALETTE, axes_for, axes_inches, figure_width
 
 _BASELINES = {"majority": "majority class", "lookup": "type lookup"}
 _COLUMNS = ["task", "layer", "probe", "metric", "value", "ci_low", "ci_high", "control"]
@@ -86,7 +86,7 @@ def _one_metric(rows: pd.DataFrame, metric: str | None) -> pd.DataFrame:
 
 
 def _draw_baseline(ax: Axes, baseline: pd.DataFrame) -> None:
-    look = {"color": "0.3", "linestyle": ":", "marker": ""}
+    look: dict[str, Any] = {"color": "0.3", "linestyle": ":", "marker": ""}
     if baseline["layer"].isna().all():
         ax.axhline(baseline["value"].iloc[0], **look)
     else:
@@ -104,8 +104,7 @@ def _label_ends(ax: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Name each line at its right end, moving names apart where they would overlap."""
     low, high = ax.get_ylim()
     ax.set_ylim(low, high)
-    height = ax.get_position().height * ax.get_figure(True).get_figheight() * 72
-    gap = 1.25 * mpl.rcParams["font.size"] / height * (high - low)
+    gap = 1.25 * mpl.rcParams["font.size"] / 72 / axes_inches(ax)[1] * (high - low)
     ends = sorted(ends)
     for y, (_, name, colour) in zip(spread([end[0] for end in ends], gap), ends, strict=True):
         ax.text(

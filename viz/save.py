@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 from .checks import FigureError
 from .fonts import warn_about_embedding
-from .style import EXPORT, settings
+from .style import EXPORT, figure_of, settings
 
 # No dates, so that a figure drawn again is the same file; images inside PDF and SVG (the page of
 # all heads) get print resolution, lines and text have none.
@@ -33,7 +33,7 @@ def save(figure: Figure | Axes, path: str | Path) -> list[Path]:
     Raises:
         FigureError: something other than a figure or axes, or a path with a suffix.
     """
-    whole = figure.get_figure(True) if isinstance(figure, Axes) else figure
+    whole = figure_of(figure) if isinstance(figure, Axes) else figure
     if not isinstance(whole, Figure):
         raise FigureError(
             f"Cannot save a {type(figure).__name__}: expected a figure, or the axes that a "

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from .checks import check_one_row_each, head_name, table_of
-from .style import PALETTE, axes_for, figure_width
+from .style import PALETTE, axes_for, figure_of, figure_width
 
 _LABELLED = 6
 _KINDS = {"falls": ("v", PALETTE[0]), "rises": ("^", PALETTE[5])}
@@ -92,13 +92,16 @@ def effect_rows(summary: Any) -> pd.DataFrame:
 def _name_largest(ax: Axes, rows: pd.DataFrame) -> None:
     """Name heads beside their points: right, left, above or below, wherever it is free."""
     size = mpl.rcParams["font.size"]
-    points = ax.transData.transform(rows[["importance", "size"]]) * 72 / ax.get_figure(True).dpi
+    points = ax.transData.transform(rows[["importance", "size"]]) * 72 / figure_of(ax).dpi
     taken: list[tuple[float, float, float, float]] = [
         (x - 2, y - 2, x + 2, y + 2) for x, y in points
     ]
-    left, _, right, _ = ax.bbox.extents * 72 / ax.get_figure(True).dpi
-    for row, (x, y) in zip(rows.head(_LABELLED).itertuples(), points, strict=False):
-        name = head_name(row.layer, row.head)
+    left, right = (edge * 72 / figure_of(ax).dpi for edge in (ax.bbox.x0, ax.bbox.x1))
+    largest = rows.head(_LABELLED)
+    names = [head_name(*head) for head in zip(largest["layer"], largest["head"], strict=True)]
+    for name, (x, y), place in zip(
+        names, points, largest[["importance", "size"]].to_numpy(), strict=False
+    ):
         wide, high = 0.62 * size * len(name), size
         for dx, dy in ((4, 0), (-4 - wide, 0), (-wide / 2, 0.9 * high), (-wide / 2, -0.9 * high)):
             box = (x + dx, y + dy - high / 2, x + dx + wide, y + dy + high / 2)
@@ -109,7 +112,7 @@ def _name_largest(ax: Axes, rows: pd.DataFrame) -> None:
         taken.append(box)
         ax.annotate(
             name,
-            (row.importance, row.size),
+            tuple(place),
             xytext=(dx, dy),
             textcoords="offset points",
             va="center_baseline",

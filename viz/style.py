@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
 
 from .checks import FigureError
 from .fonts import default_families
@@ -92,12 +93,13 @@ def style(name: str = "paper", *, columns: int = 1) -> Iterator[None]:
 @contextmanager
 def settings(values: Mapping[str, Any]) -> Iterator[None]:
     """Set these rcParams inside a `with` block and restore them, and only them, after it."""
-    before = {key: mpl.rcParams[key] for key in values}
+    parameters: Any = mpl.rcParams  # typed as a fixed list of keys, which `values` is not
+    before = {key: parameters[key] for key in values}
     try:
-        mpl.rcParams.update(values)
+        parameters.update(values)
         yield
     finally:
-        mpl.rcParams.update(before)
+        parameters.update(before)
 
 
 def axes_for(ax: Axes | None, height: float) -> Axes:
@@ -108,9 +110,27 @@ def axes_for(ax: Axes | None, height: float) -> Axes:
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
+def figure_of(ax: Axes) -> Figure:
+    """The whole figure, also where the axes lie in a part of it.
+
+    Raises:
+        FigureError: the axes were removed from their figure.
+    """
+    figure = ax.figure
+    if figure is None:
+        raise FigureError("These axes were removed from their figure; draw on others.")
+    return figure if isinstance(figure, Figure) else figure.figure
+
+
 def figure_width(ax: Axes | None) -> float:
     """Width in inches of the figure that the axes are in, or would get."""
-    return mpl.rcParams["figure.figsize"][0] if ax is None else ax.get_figure(True).get_figwidth()
+    return mpl.rcParams["figure.figsize"][0] if ax is None else figure_of(ax).get_figwidth()
+
+
+def axes_inches(ax: Axes) -> tuple[float, float]:
+    """Width and height of the axes, before the layout makes room for what is around them."""
+    box, figure = ax.get_position(), figure_of(ax)
+    return box.width * figure.get_figwidth(), box.height * figure.get_figheight()
 
 
 def text_height() -> float:
