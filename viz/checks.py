@@ -54,7 +54,7 @@ def layer_by_head(table: pd.DataFrame, value: str) -> pd.DataFrame:
         FigureError: two rows for the same head.
     """
     check_one_row_each(table, ["layer", "head"])
-    return table.pivot(index="layer", columns="head", values=value).sort_index().sort_index(axis=1)
+    return table.pivot(index="layer", columns="head", values=value)
 
 
 def check_one_row_each(table: pd.DataFrame, keys: Sequence[str]) -> None:

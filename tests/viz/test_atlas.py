@@ -38,6 +38,19 @@ def test_marker_colour_place_and_outline_of_each_head(summary):
         assert outlined == (rows.loc[key, "relation"] in ("nsubj", "obj"))
 
 
+def test_drawn_areas_are_proportional_across_shapes(summary):
+    ax = head_atlas(summary)
+    scales = {name: _marker_scale(marker) for marker, _, name in CATEGORIES.values()}
+    drawn = {
+        (int(y), int(x)): size / scales[marks.get_label()]
+        for marks in ax.collections
+        for (x, y), size in zip(marks.get_offsets(), marks.get_sizes(), strict=True)
+    }
+    # .5 next, .4 broad, .3 cls, .2 sep: four shapes
+    for head, change in {(1, 1): 0.4, (1, 0): 0.3, (0, 2): 0.2}.items():
+        assert drawn[head] / drawn[1, 2] == pytest.approx(change / 0.5)
+
+
 def test_layer_0_is_on_top_and_numbers_are_those_of_the_table(summary):
     table = summary.table.assign(layer=summary.table["layer"] + 4)
     ax = head_atlas(table)

@@ -64,6 +64,7 @@ def test_the_same_figure_is_the_same_bytes(summary, tmp_path):
     assert [f.suffix for f in files[0]] == [".pdf", ".svg", ".png"]
     for first, second in zip(*files, strict=True):
         assert first.read_bytes() == second.read_bytes()
+    assert b"CreationDate" not in files[0][0].read_bytes()
 
 
 def test_folder_is_made_and_dots_in_the_name_are_kept(tmp_path):
