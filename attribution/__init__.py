@@ -1,13 +1,39 @@
 """Which words a model's behaviour rests on, and whether attention says the same."""
 
+from .agreement import agreement
+from .attention import AttentionScores, attention_scores, rollout
+from .deletion import leave_one_out, leave_one_token_out
 from .errors import AttributionError
+from .explain import Explanation, explain
+from .faithfulness import faithfulness
+from .gradients import Completeness, completeness, input_x_gradient, integrated_gradients
+from .scores import Scores, score_all
 from .targets import Goal, Prepared, measure, prepare, probability
+from .verdict import Claim, Verdict, judge
 
 __all__ = [
+    "AttentionScores",
     "AttributionError",
+    "Claim",
+    "Completeness",
+    "Explanation",
     "Goal",
     "Prepared",
+    "Scores",
+    "Verdict",
+    "agreement",
+    "attention_scores",
+    "completeness",
+    "explain",
+    "faithfulness",
+    "input_x_gradient",
+    "integrated_gradients",
+    "judge",
+    "leave_one_out",
+    "leave_one_token_out",
     "measure",
     "prepare",
     "probability",
+    "rollout",
+    "score_all",
 ]

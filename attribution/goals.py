@@ -42,6 +42,8 @@ class Goal:
 def measure(model: Any, batch: Batch, goals: Sequence[Goal]) -> Tensor:
     """The target of every text of a batch, shape (batch,), with its graph.
 
+    The goals are of one `prepare`, so that all or none have a foil.
+
     A class or token goal is a logit, or a difference of two; `embedding` is the projection
     ⟨e, e₀⟩/‖e₀‖ of the mean-pooled last hidden state on the reference, `similarity` the cosine.
     """

@@ -1,0 +1,156 @@
+"""Explaining a model on examples: scores, agreement, faithfulness, verdict."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..corpora import Examples
+from ..corpora.text import units_of
+from ..models import LoadedModel
+from ..results import Provenance, Result
+from .agreement import MIN_ITEMS, agreement
+from .errors import AttributionError
+from .faithfulness import FRACTIONS, faithfulness
+from .gradients import STEPS, Completeness
+from .scores import Scores, score_all
+from .targets import Prepared, prepare
+from .verdict import Verdict, judge
+from .words import UNITS
+
+
+@dataclass(frozen=True)
+class Explanation(Result):
+    """What `explain` returns; `table` is the agreement (see `agreement.agreement`)."""
+
+    faithfulness: pd.DataFrame
+    """See `faithfulness.faithfulness`."""
+    scores: pd.DataFrame
+    """`example,index,word,score,value`: signed scores of every scored word, the heads' apart.
+    `example` counts the examples given from 0, `index` the words of the text from 0."""
+    goals: pd.DataFrame
+    """`example,id,text,kind,name,value`: what was explained on each example."""
+
+    def verdict(self) -> Verdict:
+        """Whether attention agrees with importance and is faithful; the same every time."""
+        return judge(self.table, self.faithfulness)
+
+    def score_lines(self) -> Iterator[dict[str, Any]]:
+        """One JSON object per example: `id,text,goal,words,indices,scores`."""
+        by_example = dict(iter(self.scores.groupby("example")))
+        for _, row in self.goals.iterrows():
+            own = by_example[row["example"]]
+            words = own[own["score"] == own["score"].iloc[0]]
+            yield {
+                "id": str(row["id"]),
+                "text": str(row["text"]),
+                "goal": {"kind": row["kind"], "name": row["name"], "value": row["value"]},
+                "words": words["word"].tolist(),
+                "indices": words["index"].tolist(),
+                "scores": {
+                    str(name): part["value"].tolist()
+                    for name, part in own.groupby("score", sort=False)
+                },
+            }
+
+
+def explain(
+    model: LoadedModel,
+    examples: Examples,
+    *,
+    target: str | None = None,
+    foil: str | None = None,
+    unit: str = "word",
+    seed: int = 0,
+) -> Explanation:
+    """Which words the model's behaviour rests on, and whether attention says the same.
+
+    Args:
+        target, foil: see `prepare`.
+        unit: what is scored, `word` or `token`.
+
+    Raises:
+        AttributionError: a target the model does not have, or no example it can read.
+        CaptureError: the model's attention cannot be captured.
+    """
+    if unit not in UNITS:
+        raise AttributionError(f"unit is {unit!r}; give one of {', '.join(UNITS)}.")
+    prepared = prepare(model, examples.examples, target=target, foil=foil, seed=seed)
+    scores, checks = score_all(model, prepared, unit=unit, seed=seed)
+    units = units_of([e.sentence for e in prepared.encodings], examples.unit)
+    options = {
+        "target": target,
+        "foil": foil,
+        "scored": unit,
+        "min_items": MIN_ITEMS,
+        "too_short_for_agreement": sum(len(own.items) < MIN_ITEMS for own in scores),
+        "goals": dict(Counter(goal.kind for goal in prepared.goals)),
+        "fractions": list(FRACTIONS),
+        "integrated_gradients_steps": STEPS,
+        **_completeness_options(checks),
+    }
+    return Explanation(
+        table=agreement(scores, units, seed=seed),
+        faithfulness=faithfulness(model, prepared, scores, units, seed=seed),
+        scores=_score_table(prepared, scores),
+        goals=_goal_table(prepared),
+        provenance=_provenance(model, examples, prepared, seed, options),
+    )
+
+
+def _completeness_options(checks: Sequence[Completeness]) -> dict[str, float]:
+    relative = [check.relative_error for check in checks]
+    return {
+        "completeness_error_median": float(np.median([check.error for check in checks])),
+        "completeness_error_max": float(np.max([check.error for check in checks])),
+        "completeness_relative_error_median": float(np.median(relative)),
+        "completeness_relative_error_max": float(np.max(relative)),
+    }
+
+
+def _score_table(prepared: Prepared, scores: Sequence[Scores]) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame({
+            "example": number,
+            "index": own.items.indices,
+            "word": own.items.names,
+            "score": name,
+            "value": value,
+        })
+        for number, own in zip(prepared.kept, scores, strict=True)
+        for name, value in own.named.items()
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def _goal_table(prepared: Prepared) -> pd.DataFrame:
+    rows = [
+        (number, encoding.sentence.id, encoding.sentence.text, goal.kind, goal.name, goal.value)
+        for number, encoding, goal in zip(
+            prepared.kept, prepared.encodings, prepared.goals, strict=True
+        )
+    ]
+    return pd.DataFrame(rows, columns=["example", "id", "text", "kind", "name", "value"])
+
+
+def _provenance(
+    model: LoadedModel, examples: Examples, prepared: Prepared, seed: int, options: dict[str, Any]
+) -> Provenance:
+    documents = {e.sentence.document for e in prepared.encodings} - {None}
+    return Provenance(
+        model=model.name,
+        revision=model.revision,
+        weights_sha256=model.weights_sha256,
+        tokenizer=type(model.tokenizer).__name__,
+        data=examples.name,
+        data_sha256=examples.sha256,
+        seed=seed,
+        unit=examples.unit,
+        sentences=len(prepared.encodings),
+        documents=len(documents),
+        skipped=prepared.skipped,
+        options=options,
+    )
