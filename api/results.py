@@ -90,14 +90,14 @@ class Result:
             raise OutputError(
                 f"{source} holds a {saved_as}, not a {cls.__name__}; use {saved_as}.load."
             )
-        parts = {name: _read_part(source, name, kind) for name, kind in kinds.items()}
+        parts: dict[str, Any] = {
+            name: _read_part(source, name, kind) for name, kind in kinds.items()
+        }
         return cls(provenance=Provenance(**record), **parts)
 
 
 def _parts(result: Result) -> dict[str, Any]:
-    return {
-        f.name: getattr(result, f.name) for f in fields(result) if f.name != "provenance"
-    }
+    return {f.name: getattr(result, f.name) for f in fields(result) if f.name != "provenance"}
 
 
 def _read_part(folder: Path, name: str, kind: Any) -> pd.DataFrame | np.ndarray:
@@ -110,7 +110,7 @@ def _read_part(folder: Path, name: str, kind: Any) -> pd.DataFrame | np.ndarray:
     return pd.DataFrame({column: _restored(raw[column], kind[column]) for column in raw})
 
 
-def _restored(column: pd.Series, kind: str) -> pd.Series:
+def _restored(column: pd.Series, kind: Any) -> pd.Series:
     if kind == "bool":
         return column == "True"
     if kind.startswith("float"):

@@ -1,12 +1,12 @@
 """Attention, head outputs and hidden states of the user's own module, proven exact."""
 
 from .batch import Batch, collate
-from .texts import Captured, capture
 from .hidden import hidden_states
 from .interventions import gate_heads, replace_attention, uniform_attention
 from .session import Event, Hook, hooked
 from .sites import Site, find_sites
 from .stream import stream
+from .texts import Captured, capture
 from .verify import SiteReport, verify
 
 __all__ = [

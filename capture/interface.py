@@ -8,7 +8,7 @@ family is re-implemented here.
 
 import sys
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -77,8 +77,8 @@ class Switched:
                 del _original[id(config)]
 
 
-@lru_cache(maxsize=None)
-def own_eager(kind: type) -> Callable[..., tuple[Tensor, Tensor]]:
+@cache
+def own_eager(kind: Any) -> Callable[..., tuple[Tensor, Tensor]]:
     """The eager attention function of the file that defines a module's class.
 
     Raises:

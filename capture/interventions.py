@@ -48,6 +48,4 @@ def uniform_attention(heads: Tensor) -> Hook:
 
 def replace_attention(maps: dict[int, Tensor]) -> Hook:
     """Use the given attention (batch, head, query, key) in the layers named by the keys."""
-    return Hook(
-        edit_attention=lambda event: maps[event.site.layer], layers=frozenset(maps)
-    )
+    return Hook(edit_attention=lambda event: maps[event.site.layer], layers=frozenset(maps))

@@ -6,7 +6,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..errors import CaptureError
@@ -134,7 +133,7 @@ class _Session:
 
 
 def weigh(attention: Tensor, value: Tensor) -> Tensor:
-    """Head output from attention (batch, head, query, key) and value: (batch, query, head, width)."""
+    """Head output (batch, query, head, width): attention (batch, head, query, key) times value."""
     return (attention.to(value.dtype) @ value).transpose(1, 2).contiguous()
 
 
@@ -148,5 +147,3 @@ def _eval_mode(module: Any) -> Iterator[None]:
     finally:
         for part in training:
             part.training = True
-
-

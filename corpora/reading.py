@@ -15,7 +15,9 @@ def read_corpus(path: str | Path) -> Corpus:
         CorpusError: no such file, no sentence in it, or malformed lines.
     """
     source = existing_file(path)
-    return read_conllu(source) if source.suffix in (".conllu", ".conll") else read_plain_text(source)
+    return (
+        read_conllu(source) if source.suffix in (".conllu", ".conll") else read_plain_text(source)
+    )
 
 
 def read_plain_text(path: str | Path) -> Corpus:

@@ -7,14 +7,17 @@ from typing import Any
 
 import torch
 
-from ..ablation import Ablation, ablate as ablate_heads
-from ..attribution import Explanation, explain as explain_examples
+from ..ablation import Ablation, Importance, importance
+from ..ablation import ablate as ablate_heads
+from ..attribution import Explanation
+from ..attribution import explain as explain_examples
 from ..capture import verify
 from ..corpora import Corpus, Examples, read_corpus, read_examples, sample_treebank
 from ..errors import BertologyError, CorpusError
 from ..models import LoadedModel, load_model
 from ..probing.heads import HeadAnalysis, analyse_heads
-from ..probing.representations import Probes, probe as probe_layers
+from ..probing.representations import Probes
+from ..probing.representations import probe as probe_layers
 from .run import Run, file_hash, skipped_texts
 
 
@@ -120,6 +123,11 @@ def ablate(
     run = common.open(
         data=str(data), data_sha256=examples.sha256, columns=columns, target=target, foil=foil
     )
+    gradients = run.result(
+        "importance",
+        Importance,
+        lambda: importance(model, examples, target=target, foil=foil, seed=common.seed),
+    )
     ablation = run.result(
         "ablation",
         Ablation,
@@ -127,7 +135,7 @@ def ablate(
     )
     written = [
         run.table("ablation.csv", ablation.table),
-        run.table("importance.csv", ablation.importance),
+        run.table("importance.csv", gradients.table),
     ]
     _finish(run, written, skipped_texts(ablation.provenance))
 

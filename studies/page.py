@@ -13,8 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .. import __version__
-from .. import viz
+from .. import __version__, viz
 
 
 @dataclass(frozen=True)

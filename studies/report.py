@@ -2,7 +2,6 @@
 
 import html
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .. import viz
-from ..ablation import Ablation, ablate
+from ..ablation import Ablation, Importance, ablate, importance
 from ..attribution import Explanation, explain
 from ..capture import Captured, capture
 from ..corpora import Corpus, Examples, Sentence, examples_of, sample_treebank
@@ -21,7 +20,7 @@ from ..probing.heads import HeadAnalysis, analyse_heads
 from ..probing.representations import Probes, probe, split_documents
 from .page import Drawn, Picture, Section, draw, render, table_rows
 from .run import Run, skipped_texts
-from .summary import REFERENCE, answer_attention, answer_heads, answer_layers, head_summary
+from .summary import REFERENCE, answer_attention, answer_heads, answer_layers, head_summary, largest
 
 #: Agreement and ablation run the model hundreds of times on each text; from a larger corpus
 #: this many sentences are drawn with the seed. The commands `explain` and `ablate` read all.
@@ -43,6 +42,7 @@ class Report:
     heads: HeadAnalysis
     layers: Probes | None
     explanation: Explanation
+    importance: Importance
     ablation: Ablation
 
     def _repr_html_(self) -> str:
@@ -90,19 +90,19 @@ def build_report(
     heads = run.result("heads", HeadAnalysis, lambda: analyse_heads(model, corpus, seed=seed))
     layers = _layers(model, corpus, run, seed)
     costly = _drawn(corpus, COSTLY_SENTENCES, seed)
-    explanation = run.result(
-        "explanation", Explanation, lambda: explain(model, costly, seed=seed)
-    )
+    explanation = run.result("explanation", Explanation, lambda: explain(model, costly, seed=seed))
+    gradients = run.result("importance", Importance, lambda: importance(model, costly, seed=seed))
     ablation = run.result("ablation", Ablation, lambda: ablate(model, costly, seed=seed))
-    summary = head_summary(heads, explanation, ablation)
+    summary = head_summary(heads, explanation, gradients, ablation)
     answers = (
         answer_heads(heads),
         answer_layers(layers),
         answer_attention(explanation, ablation),
     )
     outcome = Report(
-        run.folder / "index.html", answers, summary, heads, layers, explanation, ablation
-    )
+        run.folder / "index.html", answers, summary, heads, layers, explanation, gradients,
+        ablation,
+    )  # fmt: skip
     _write_tables(outcome, run)
     _write_page(outcome, model, corpus, captured, run)
     return outcome
@@ -147,7 +147,7 @@ def _write_tables(outcome: Report, run: Run) -> None:
     run.table("tables/agreement.csv", outcome.explanation.table)
     run.table("tables/faithfulness.csv", outcome.explanation.faithfulness)
     run.table("tables/ablation.csv", outcome.ablation.table)
-    run.table("tables/importance.csv", outcome.ablation.importance)
+    run.table("tables/importance.csv", outcome.importance.table)
 
 
 def _write_page(
@@ -187,9 +187,8 @@ def _write_page(
 def _pictures(outcome: Report, captured: Captured) -> list[Picture]:
     """Every figure of the report, in the order of the page."""
     summary, heads = outcome.summary, outcome.heads
-    atlas = _Table(summary)
     pictures = [
-        Picture("head_atlas", lambda: viz.head_atlas(atlas), "Head atlas", columns=2),
+        Picture("head_atlas", lambda: viz.head_atlas(summary), "Head atlas", columns=2),
         Picture(
             "agreement",
             lambda: viz.agreement_points(outcome.explanation, against=REFERENCE),
@@ -205,12 +204,12 @@ def _pictures(outcome: Report, captured: Captured) -> list[Picture]:
     ]  # fmt: skip
     if heads.has_relations and not heads.best.empty:
         pictures += [
-            Picture("relations", lambda: viz.relation_points(_Table(heads.best)),
+            Picture("relations", lambda: viz.relation_points(heads.best),
                     "Best head per relation, scored on the other half"),
-            Picture("relation_map", lambda: viz.relation_map(_Table(heads.relations)),
+            Picture("relation_map", lambda: viz.relation_map(heads.relations),
                     "Relations by layer"),
         ]  # fmt: skip
-        top = heads.best.loc[heads.best["difference"].idxmax()]
+        top = largest(heads.best, heads.best["difference"])
         layer, head = int(top["layer"]), int(top["head"])
         pictures.append(
             Picture("best_head", lambda: viz.attention_lines(captured, layer=layer, head=head),
@@ -227,20 +226,13 @@ def _pictures(outcome: Report, captured: Captured) -> list[Picture]:
             "Agreement with integrated gradients",
         ),
         Picture("effects", lambda: viz.effect_map(outcome.ablation), "Effect of removing a head"),
-        Picture("importance", lambda: viz.effect_against_importance(atlas),
+        Picture("importance", lambda: viz.effect_against_importance(summary),
                 "Predicted by the gradient, and measured"),
     ]  # fmt: skip
 
 
 def _probe_picture(layers: Probes, task: str) -> Picture:
     return Picture(f"probe_{task}", lambda: viz.probe_lines(layers, task=task), f"Probes of {task}")
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A table as the figures take it, where it is one of several of a result."""
-
-    table: pd.DataFrame
 
 
 def _sections(outcome: Report, drawn: dict[str, Drawn]) -> list[Section]:

@@ -37,7 +37,7 @@ class Run:
             raise OutputError(f"{self.folder} is a file; give a folder with --out.")
         manifest = self.folder / MANIFEST
         if manifest.is_file():
-            self._check_resumable(json.loads(manifest.read_text()), resume)
+            self._check_resumable(_read_manifest(manifest), resume)
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise OutputError(
                 f"The folder {self.folder} is not empty; give a new folder with --out."
@@ -56,7 +56,9 @@ class Run:
             )
         theirs, ours = found["settings"], json.loads(json.dumps(self.settings))
         if different := sorted(k for k in {*theirs, *ours} if theirs.get(k) != ours.get(k)):
-            details = "; ".join(f"{k} was {theirs.get(k)!r}, now {ours.get(k)!r}" for k in different)
+            details = "; ".join(
+                f"{k} was {theirs.get(k)!r}, now {ours.get(k)!r}" for k in different
+            )
             raise OutputError(
                 f"The run in {self.folder} had other settings ({details}); "
                 "repeat them to resume it, or give a new folder with --out."
@@ -110,13 +112,21 @@ class Run:
         partial.rename(self.folder / MANIFEST)
 
 
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise OutputError(f"{path} is damaged ({error}); give a new folder with --out.") from error
+
+
 def skipped_texts(provenance: Provenance) -> str:
     """One line on texts that were left out, or an empty string."""
     if not provenance.skipped:
         return ""
     first = ", ".join(f"{name} ({reason})" for name, reason in provenance.skipped[:3])
     more = ", …" if len(provenance.skipped) > 3 else ""
-    return f"{len(provenance.skipped)} texts were skipped: {first}{more}"
+    count = len(provenance.skipped)
+    return f"{count} {'text was' if count == 1 else 'texts were'} skipped: {first}{more}"
 
 
 def file_hash(path: str | Path | None) -> str | None:

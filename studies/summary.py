@@ -1,8 +1,10 @@
 """What the report says first: one table per head, and one sentence per question."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
-from ..ablation import Ablation
+from ..ablation import Ablation, Importance
 from ..attribution import Explanation
 from ..probing.heads import HeadAnalysis
 from ..probing.representations import Probes
@@ -25,7 +27,7 @@ TARGET_NAMES = {
 
 
 def head_summary(
-    heads: HeadAnalysis, explanation: Explanation, ablation: Ablation
+    heads: HeadAnalysis, explanation: Explanation, importance: Importance, ablation: Ablation
 ) -> pd.DataFrame:
     """One row per head: what it looks at, the relation it follows, importance, effect.
 
@@ -39,17 +41,14 @@ def head_summary(
         relation_accuracy=("accuracy", "max"),
     )
     effects = ablation.table[ablation.table["metric"] == "target"]
-    columns = {"delta": "delta", "ci_low": "ci_low", "ci_high": "ci_high", "p_adjusted": "p"}
     agreement = explanation.table
-    agreement = agreement[
-        (agreement["score"] == "attention") & (agreement["against"] == REFERENCE)
-    ]
+    agreement = agreement[(agreement["score"] == "attention") & (agreement["against"] == REFERENCE)]
     table = heads.roles.set_index(["layer", "head"]).join(by_head)
-    importance = ablation.importance.set_index(["layer", "head"])
-    table = table.join(importance[["importance"]])
+    table = table.join(importance.table.set_index(["layer", "head"])[["importance"]])
     for mode in ("zero", "mean"):
         one = effects[effects["mode"] == mode].set_index(["layer", "head"])
-        table = table.join(one[list(columns)].rename(columns=lambda c: f"{mode}_{columns[c]}"))
+        one = one[["delta", "ci_low", "ci_high", "p_adjusted"]].add_prefix(f"{mode}_")
+        table = table.join(one.rename(columns={f"{mode}_p_adjusted": f"{mode}_p"}))
     agreement = agreement.astype({"layer": int, "head": int}).set_index(["layer", "head"])
     table = table.join(agreement["mean"].rename("agreement"))
     table["relation"] = table["relation"].fillna("")
@@ -60,9 +59,7 @@ def answer_heads(heads: HeadAnalysis) -> str:
     """One sentence on what the heads look at."""
     counts = heads.roles["looks_at"].value_counts()
     most = counts.index[0]
-    sentence = (
-        f"{counts.iloc[0]} of {len(heads.roles)} heads look mostly at {TARGET_NAMES[most]}"
-    )
+    sentence = f"{counts.iloc[0]} of {len(heads.roles)} heads look mostly at {TARGET_NAMES[most]}"
     best = heads.best
     if best.empty:
         return sentence + "; without a treebank nothing can be said about relations."
@@ -70,7 +67,7 @@ def answer_heads(heads: HeadAnalysis) -> str:
     tested = best["p_adjusted"].notna().sum()
     if held.empty:
         return f"{sentence}; none of {tested} relations is followed by one head on both halves."
-    top = held.loc[held["difference"].idxmax()]
+    top = largest(held, held["difference"])
     return (
         f"{sentence}; {len(held)} of {tested} relations are followed by a single head on held-out "
         f"text better than any fixed position could, most clearly {top['relation']} by "
@@ -86,7 +83,7 @@ def answer_layers(probes: Probes | None) -> str:
     parts = []
     for task, table in probes.table.groupby("task", sort=False):
         linear = table[table["probe"] == "linear"]
-        best = linear.loc[linear["value"].idxmax()]
+        best = largest(linear, linear["value"])
         lookup = table.loc[table["probe"] == "lookup", "value"].iloc[0]
         parts.append(
             f"{task} best from hidden state {best['layer']}: {_percent(best['value'])} "
@@ -101,25 +98,32 @@ def answer_attention(explanation: Explanation, ablation: Ablation) -> str:
     scores = explanation.table[
         (explanation.table["against"] == REFERENCE)
         & (explanation.table["statistic"] == "kendall_tau_b")
-    ].set_index("score")
-    if PRIMARY not in scores.index:
+        & (explanation.table["n"] > 0)
+    ]
+    if not (scores["score"] == PRIMARY).any():
         return "Whether attention explains behaviour cannot be said: no text has 6 words or more."
-    own = scores.loc[PRIMARY]
-    floors = scores.loc[[f for f in FLOORS if f in scores.index], "mean"]
-    reference = scores.loc["integrated_gradients", "mean"]
+    own = scores[scores["score"] == PRIMARY].iloc[0]
+    floors = scores[scores["score"].isin(FLOORS)]
+    floor = largest(floors, floors["mean"])
+    gradients = scores.loc[scores["score"] == "integrated_gradients", "mean"].iloc[0]
     effects = ablation.table[
         (ablation.table["metric"] == "target") & (ablation.table["mode"] == "zero")
     ]
     moved = (effects["p_adjusted"] < ALPHA).sum()
-    largest = effects.loc[effects["delta"].abs().idxmax()]
-    share = abs(largest["delta"] / largest["base"])
+    strongest = largest(effects, effects["delta"].abs())
+    share = abs(strongest["delta"] / strongest["base"])
     return (
         f"Mean attention ranks words like leave-one-out with τ = {own['mean']:.2f} "
-        f"{_range(own, '{:.2f}'.format)}, where the best floor ({_plain(floors.idxmax())}) reaches "
-        f"{floors.max():.2f} and integrated gradients {reference:.2f}; removing one head "
+        f"{_range(own, _two_digits)}, where the best floor ({_plain(floor['score'])}) reaches "
+        f"{floor['mean']:.2f} and integrated gradients {gradients:.2f}; removing one head "
         f"measurably moves the target for {moved} of {len(effects)} heads, most for "
-        f"L{largest['layer']}H{largest['head']} ({_percent(share)} of its size)."
+        f"L{strongest['layer']}H{strongest['head']} ({_percent(share)} of its size)."
     )
+
+
+def largest(table: pd.DataFrame, by: pd.Series) -> pd.Series:
+    """The row of a table where a column, or what is computed from one, is largest."""
+    return table.iloc[int(by.argmax())]
 
 
 def _plain(name: str) -> str:
@@ -130,7 +134,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _range(row: pd.Series, form: object) -> str:
-    if not callable(form):
-        raise TypeError("form must be a function of a number")
+def _two_digits(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _range(row: pd.Series, form: Callable[[float], str]) -> str:
     return f"[{form(row['ci_low'])}, {form(row['ci_high'])}]"

@@ -51,7 +51,9 @@ def test_folders_import_in_one_direction(path: Path) -> None:
         assert not forbidden, f"{path} imports {sorted(forbidden)}"
 
 
-def test_the_import_checker_sees_a_violation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_import_checker_sees_a_violation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     (tmp_path / "corpora").mkdir()
     module = tmp_path / "corpora" / "wrong.py"
@@ -73,7 +75,9 @@ def test_nothing_but_bertology_is_installed() -> None:
 
 def test_importing_the_package_does_not_import_torch() -> None:
     code = "import bertology, sys; print('torch' in sys.modules, bertology.__version__)"
-    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    outcome = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert outcome.stdout.split() == ["False", bertology.__version__]
 
 

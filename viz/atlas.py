@@ -25,8 +25,8 @@ CATEGORIES = {
     "cls": ("s", "#D55E00", "[CLS]"),
     "sep": ("D", "#E69F00", "[SEP]"),
     "punctuation": ("P", "#CFBE00", "punctuation"),
-    "broad": ("h", "#777777", "many tokens"),
-    "mixed": ("X", "#AAAAAA", "mixed"),
+    "other": ("v", "#0B3C5D", "other words"),
+    "broad": ("h", "#888888", "everywhere"),
 }
 # Below this part of the largest area a marker would be too small to tell its kind.
 _SMALLEST = 0.06

@@ -60,9 +60,7 @@ def _row(
     accuracy, low, high, descriptive = accuracy_interval(hits, units, seed=seed)
     gap = hits.astype(float) - base
     gap_mean, gap_low, gap_high, _ = accuracy_interval(gap, units, seed=seed)
-    p = sign_flip(
-        sums_by_unit(gap, units, int(units.max()) + 1), seed=seed, two_sided=False
-    )
+    p = sign_flip(sums_by_unit(gap, units, int(units.max()) + 1), seed=seed, two_sided=False)
     row = {
         "direction": DIRECTIONS[by_even.direction],
         "layer": by_even.layer,

@@ -106,9 +106,7 @@ def gold_dependents(encodings: Sequence[Encoding], units: Sequence[int]) -> Depe
     left_out = 0
     for number, (encoding, unit) in enumerate(zip(encodings, units, strict=True)):
         sentence, tokens = encoding.sentence, encoding.word_tokens
-        for word, (head, label) in enumerate(
-            zip(sentence.heads, sentence.deprels, strict=True)
-        ):
+        for word, (head, label) in enumerate(zip(sentence.heads, sentence.deprels, strict=True)):
             if head < 0:
                 continue
             if tokens[word] == 0 or tokens[head] == 0:

@@ -62,9 +62,7 @@ def scan_heads(model: LoadedModel, corpus: Corpus) -> HeadScan:
         raise CorpusError(
             f"No sentence of {corpus.name} fits {model.name}: {skipped[0][1]}; give shorter ones."
         )
-    found = stream(
-        model, encodings, lambda batch: _scan_batch(model, batch), description="heads"
-    )
+    found = stream(model, encodings, lambda batch: _scan_batch(model, batch), description="heads")
     units = units_of([encoding.sentence for encoding in encodings], corpus.unit)
     return HeadScan(
         encodings=encodings,

@@ -214,7 +214,9 @@ def state(module):
     return hooks, module.config._attn_implementation, [part.training for part in module.modules()]
 
 
-def test_sessions_leave_no_trace_also_after_an_exception_and_nested(tiny_model, plain_words) -> None:
+def test_sessions_leave_no_trace_also_after_an_exception_and_nested(
+    tiny_model, plain_words
+) -> None:
     model = tiny_model("bert")
     batch = batch_of(model, plain_words.texts)
     foreign = model.module.register_forward_hook(lambda *_: None)
@@ -332,7 +334,7 @@ def test_capture_refuses_what_it_cannot_do(tiny_model) -> None:
     model = tiny_model("bert")
     with pytest.raises(BertologyError, match="Cannot capture"):
         capture(model, "w1", ("attentions",))
-    with pytest.raises(BertologyError, match="Layers \\[7\\] do not exist.*0 to 2"):
+    with pytest.raises(BertologyError, match=r"Layers \[7\] do not exist.*0 to 2"):
         capture(model, "w1", layers=[7])
     with pytest.raises(BertologyError, match="reads at most 40"):
         capture(model, "w1 " * 60)

@@ -38,7 +38,15 @@ def test_pair_has_two_separators_and_words_of_the_first_only(demo) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("...", True), ("—", True), ("", False), ("$", False), ("a.", False), ("。", True), ("+", False)],
+    [
+        ("...", True),
+        ("—", True),
+        ("", False),
+        ("$", False),
+        ("a.", False),
+        ("。", True),
+        ("+", False),
+    ],
 )
 def test_punctuation_is_unicode_category_p(text: str, expected: bool) -> None:
     assert is_punctuation(text) is expected
@@ -46,7 +54,10 @@ def test_punctuation_is_unicode_category_p(text: str, expected: bool) -> None:
 
 def test_punctuation_of_tokens(demo) -> None:
     encoding = encode(text_to_sentence("Well , $ 5 !", id="s"), demo.tokenizer)
-    assert [t for t, p in zip(encoding.tokens, encoding.punctuation, strict=True) if p] == [",", "!"]
+    assert [t for t, p in zip(encoding.tokens, encoding.punctuation, strict=True) if p] == [
+        ",",
+        "!",
+    ]
 
 
 def test_the_demo_reads_beyond_128_tokens(demo) -> None:

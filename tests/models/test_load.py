@@ -45,9 +45,9 @@ def test_task_follows_the_architecture(shared_file) -> None:
     assert classifier.module.dtype == torch.float32
     story = load_model(shared_file("models/stories260K/config.json").parent)
     assert story.task == "causal-lm" and story.labels == ()
-    assert load_model(shared_file("models/stories260K/config.json").parent, task="encoder").task == (
-        "encoder"
-    )
+    assert load_model(
+        shared_file("models/stories260K/config.json").parent, task="encoder"
+    ).task == ("encoder")
 
 
 def test_roberta_reads_fewer_positions_than_it_states(tiny_model) -> None:

@@ -82,9 +82,7 @@ def test_sign_flip_against_exact_enumeration() -> None:
 def test_max_t_controls_the_family_and_finds_an_effect() -> None:
     generator = np.random.default_rng(0)
     runs = 500
-    flagged = [
-        (max_t(generator.normal(size=(30, 10)), seed=s) < 0.05).any() for s in range(runs)
-    ]
+    flagged = [(max_t(generator.normal(size=(30, 10)), seed=s) < 0.05).any() for s in range(runs)]
     assert 0.02 <= np.mean(flagged) <= 0.05 + 1.96 * np.sqrt(0.05 * 0.95 / runs)
     data = generator.normal(size=(40, 30))
     data[:, 7] += 1.2

@@ -178,9 +178,7 @@ def test_rare_relations_have_no_row_and_few_units_no_p() -> None:
     assert best_heads(
         many_dependents(5, 5, generator), np.ones((25, 1, 1, 2), dtype=bool), seed=0
     ).empty
-    few = best_heads(
-        many_dependents(6, 10, generator), np.ones((60, 1, 1, 2), dtype=bool), seed=0
-    )
+    few = best_heads(many_dependents(6, 10, generator), np.ones((60, 1, 1, 2), dtype=bool), seed=0)
     assert few["descriptive"].all() and few["p_adjusted"].isna().all()
     assert len(few) == 2  # "all" and "obj"
 

@@ -9,8 +9,14 @@ from scipy.special import entr
 from bertology.capture import capture
 from bertology.corpora import Corpus
 from bertology.corpora.text import text_to_sentence
-from bertology.probing.heads import STATISTICS, TokenFeatures, head_roles, reduce_attention
-from bertology.probing.heads import scan_heads, statistics_table
+from bertology.probing.heads import (
+    STATISTICS,
+    TokenFeatures,
+    head_roles,
+    reduce_attention,
+    scan_heads,
+    statistics_table,
+)
 from bertology.probing.heads.statistics import OTHER
 
 NAMES = (*STATISTICS, OTHER)
@@ -67,9 +73,7 @@ def test_scan_equals_numpy_on_single_sentences(tiny_model, plain_words, family) 
     model = tiny_model(family)
     sentences = [text_to_sentence(t, id=t) for t in plain_words.texts]
     scan = scan_heads(model, Corpus("test", tuple(sentences), ""))
-    for i, (sentence, one) in enumerate(
-        zip(sentences, capture(model, sentences), strict=True)
-    ):
+    for i, (sentence, one) in enumerate(zip(sentences, capture(model, sentences), strict=True)):
         a, encoding = one.attention.astype(float), scan.encodings[i]
         n = len(encoding)
         places = np.arange(n)
@@ -122,7 +126,13 @@ def test_table_means_and_paired_difference() -> None:
 
 def test_roles() -> None:
     shares = {
-        (0, 0): {"previous": 0.9, "cls": 0.05, "first": 0.05, OTHER: 0.0, "entropy_normalised": 0.1},
+        (0, 0): {
+            "previous": 0.9,
+            "cls": 0.05,
+            "first": 0.05,
+            OTHER: 0.0,
+            "entropy_normalised": 0.1,
+        },
         (0, 1): {"previous": 0.1, "cls": 0.5, "first": 0.5, OTHER: 0.3, "entropy_normalised": 0.4},
         (1, 0): {"previous": 0.1, "cls": 0.1, "first": 0.1, OTHER: 0.6, "entropy_normalised": 0.95},
         (1, 1): {"previous": 0.1, "cls": 0.1, "first": 0.1, OTHER: 0.6, "entropy_normalised": 0.5},
