@@ -82,7 +82,7 @@ def _taus(scores: Scores) -> np.ndarray:
     rows = np.vstack([scores.attention, *[scores.named.get(name, missing) for name in _NAMED]])
     if items < MIN_ITEMS:
         return np.full((len(rows), len(IMPORTANCE)), np.nan)
-    against = np.stack([scores.named[name] for name in IMPORTANCE])
+    against = np.stack([scores.named.get(name, missing) for name in IMPORTANCE])
     return kendall_tau_b(np.abs(rows), np.abs(against))
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from ..corpora import Examples
 from ..corpora.text import units_of
-from ..models import LoadedModel
-from ..results import Provenance, Result
+from ..models import LoadedModel, provenance
+from ..results import Result
 from .agreement import MIN_ITEMS, agreement
 from .errors import AttributionError
 from .faithfulness import FRACTIONS, faithfulness
@@ -97,13 +97,14 @@ def explain(
         faithfulness=faithfulness(model, prepared, scores, units, seed=seed),
         scores=_score_table(prepared, scores),
         goals=_goal_table(prepared),
-        provenance=_provenance(model, examples, prepared, seed, options),
+        provenance=provenance(model, examples, seed=seed, skipped=prepared.skipped, **options),
     )
 
 
-def _completeness_options(checks: Sequence[Completeness]) -> dict[str, float]:
+def _completeness_options(checks: Sequence[Completeness]) -> dict[str, Any]:
     relative = [check.relative_error for check in checks]
     return {
+        "integrated_gradients_incomplete": sum(not check.holds for check in checks),
         "completeness_error_median": float(np.median([check.error for check in checks])),
         "completeness_error_max": float(np.max([check.error for check in checks])),
         "completeness_relative_error_median": float(np.median(relative)),
@@ -134,23 +135,3 @@ def _goal_table(prepared: Prepared) -> pd.DataFrame:
         )
     ]
     return pd.DataFrame(rows, columns=["example", "id", "text", "kind", "name", "value"])
-
-
-def _provenance(
-    model: LoadedModel, examples: Examples, prepared: Prepared, seed: int, options: dict[str, Any]
-) -> Provenance:
-    documents = {e.sentence.document for e in prepared.encodings} - {None}
-    return Provenance(
-        model=model.name,
-        revision=model.revision,
-        weights_sha256=model.weights_sha256,
-        tokenizer=type(model.tokenizer).__name__,
-        data=examples.name,
-        data_sha256=examples.sha256,
-        seed=seed,
-        unit=examples.unit,
-        sentences=len(prepared.encodings),
-        documents=len(documents),
-        skipped=prepared.skipped,
-        options=options,
-    )

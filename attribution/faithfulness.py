@@ -48,7 +48,7 @@ def faithfulness(
     Returns:
         `score,metric,operator,mean,ci_low,ci_high,n,descriptive,difference,difference_low,
         difference_high`; `difference` is the paired difference to the random ranking. Sentences
-        under 6 items are left out.
+        under 6 items, and rankings that a sentence lacks, are left out.
     """
     kept = [n for n, own in enumerate(scores) if len(own.items) >= MIN_ITEMS]
     operators = _operators(model.tokenizer)
@@ -68,6 +68,7 @@ def faithfulness(
         for n, value in zip(kept, values, strict=True):
             erased = value[1:].reshape(len(RANKED), 2, len(FRACTIONS))
             drops[n, place] = value[0] - erased.mean(-1)
+            drops[n, place, [_ranking(scores[n], name) is None for name in RANKED]] = np.nan
     return _table(drops, list(operators), units, seed)
 
 
@@ -85,13 +86,20 @@ def _removals(scores: Scores, generator: np.random.Generator) -> list[np.ndarray
     removals = [np.zeros(len(items.of_token), dtype=bool)]
     ties = generator.random(len(items))
     for name in RANKED:
-        score = -scores.named["leave_one_out"] if name == REVERSED else scores.named[name]
-        order = np.lexsort((ties, -score))
+        score = _ranking(scores, name)
+        # A missing ranking erases nothing here and is left out of the means.
+        order = np.lexsort((ties, -score)) if score is not None else np.zeros(0, dtype=int)
         # Half a word counts as one; Python's own rounding would send .5 to the even number.
         tops = [order[: max(1, int(share * len(items) + 0.5))] for share in FRACTIONS]
         removals += [np.isin(items.of_token, top) for top in tops]
         removals += [(items.of_token >= 0) & ~np.isin(items.of_token, top) for top in tops]
     return removals
+
+
+def _ranking(scores: Scores, name: str) -> np.ndarray | None:
+    if name == REVERSED:
+        return -scores.named["leave_one_out"]
+    return scores.named.get(name)
 
 
 def _table(

@@ -34,13 +34,16 @@ class Scores:
     attention: np.ndarray
     """(head, item)."""
     named: dict[str, np.ndarray]
-    """Signed scores (item,) by name, in the order of the tables; a floor may be missing."""
+    """Signed scores (item,) by name, in the order of the tables. `other_sentence` may be
+    missing, and `integrated_gradients` where they are not complete."""
 
 
 def score_all(
     model: Any, prepared: Prepared, *, unit: str, seed: int
 ) -> tuple[list[Scores], list[Completeness]]:
     """Attention, importance and floors of every example, and how complete the gradients are.
+
+    Integrated gradients that are not complete are left out.
 
     Raises:
         AttributionError: `unit` is neither `word` nor `token`.
@@ -51,6 +54,7 @@ def score_all(
     attention = attention_scores(model, encodings, goals)
     leave_out = leave_one_out if unit == "word" else leave_one_token_out
     path = integrated_gradients(model, encodings, goals, seed=seed)
+    checks = completeness(model, encodings, goals, path)
     by_token = {
         "attention_last": [own.last for own in attention],
         "attention_mean": [own.mean for own in attention],
@@ -64,17 +68,22 @@ def score_all(
         for name, scores in by_token.items()
     }
     other = other_sentence_scores(items, summed["attention_mean"], seed=seed)
+    complete = [
+        score if check.holds else None
+        for score, check in zip(summed["integrated_gradients"], checks, strict=True)
+    ]
     floors: dict[str, Sequence[np.ndarray | None]] = {
         "random": random_scores(items, seed=seed),
         "position": position_scores(items),
         "frequency": frequency_scores(items),
         "other_sentence": other,
     }
+    by_name: dict[str, Sequence[np.ndarray | None]] = {**summed, **floors}
+    by_name["integrated_gradients"] = complete
     results = [
-        _scores_of(number, own, attention[number], {**summed, **floors})
-        for number, own in enumerate(items)
+        _scores_of(number, own, attention[number], by_name) for number, own in enumerate(items)
     ]
-    return results, completeness(model, encodings, goals, path)
+    return results, checks
 
 
 def _scores_of(

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import bertology
-from bertology.attribution import AttributionError, Explanation, explain
+from bertology.attribution import AttributionError, Explanation, explain, prepare, score_all
 from bertology.corpora import Example, Examples, examples_of, read_examples
 from bertology.models import LoadedModel
 
@@ -35,6 +35,27 @@ def test_every_kind_of_model_is_explained(case: SimpleNamespace, make_example: M
     for line in result.score_lines():
         json.dumps(line, allow_nan=False)
         assert all(len(values) == len(line["words"]) for values in line["scores"].values())
+
+
+def test_incomplete_integrated_gradients_are_left_out_and_counted(
+    case_of: Callable[[str], SimpleNamespace],
+) -> None:
+    case = case_of("llama lm")
+    prepared = prepare(case.model, case.examples)
+    scores, checks = score_all(case.model, prepared, unit="word", seed=0)
+    incomplete = sum(check.relative_error > 0.05 for check in checks)
+    # Without position embeddings the path to the zero vector jumps at its end.
+    assert incomplete > 0
+    for own, check in zip(scores, checks, strict=True):
+        assert ("integrated_gradients" in own.named) == (check.relative_error <= 0.05)
+    result = explain(case.model, Examples("texts", tuple(case.examples), "0"))
+    assert result.provenance.options["integrated_gradients_incomplete"] == incomplete
+    counts = result.faithfulness.groupby("score")["n"].max()
+    long_enough = [own for own in scores if len(own.items) >= 6]
+    assert counts["leave_one_out"] == len(long_enough)
+    assert counts["integrated_gradients"] == sum(
+        "integrated_gradients" in own.named for own in long_enough
+    )
 
 
 def test_tables(explained: Explanation) -> None:
@@ -91,11 +112,13 @@ def test_pairs_in_an_encoder(demo: LoadedModel, make_example: Make) -> None:
 def test_documents_are_resampled_where_the_corpus_names_enough(
     case_of: Callable[[str], SimpleNamespace],
 ) -> None:
-    sample = examples_of(bertology.sample_treebank()).first(30)
-    result = explain(case_of("bert classifier").model, sample)
+    every_third = examples_of(bertology.sample_treebank()).examples[::3]
+    result = explain(case_of("bert classifier").model, Examples("sample", every_third, "0"))
     assert result.provenance.unit == "document"
-    # Thirty sentences of few documents describe, and settle nothing.
-    assert result.table["descriptive"].all()
+    few = explain(case_of("bert classifier").model, Examples("sample", every_third[:8], "0"))
+    assert few.provenance.unit == "sentence"
+    # Eight sentences describe, and settle nothing.
+    assert few.table["descriptive"].all()
 
 
 def test_real_classifier(shared_file: Callable[[str], Path]) -> None:
