@@ -8,6 +8,7 @@ import numpy as np
 from ..attribution.targets import Goal, prepare
 from ..corpora import Encoding, Example, Examples
 from ..corpora.text import units_of
+from ..models import LoadedModel, provenance
 from ..results import Provenance
 
 
@@ -44,22 +45,11 @@ def settle(
     prepared = prepare(model, examples.examples, target=target, foil=foil, seed=seed)
     kept = [examples.examples[index] for index in prepared.kept]
     sentences = [example.sentence for example in kept]
-    provenance = Provenance(
-        model=model.name,
-        revision=model.revision,
-        weights_sha256=model.weights_sha256,
-        tokenizer=type(model.tokenizer).__name__,
-        data=examples.name,
-        data_sha256=examples.sha256,
-        seed=seed,
-        unit=examples.unit,
-        sentences=len(kept),
-        documents=len({sentence.document for sentence in sentences} - {None}),
-        skipped=prepared.skipped,
-        options={"target": target, "foil": foil, **options},
+    record = provenance(
+        model, examples, seed=seed, skipped=prepared.skipped, target=target, foil=foil, **options
     )
     units = np.array(units_of(sentences, examples.unit))
-    return Setting(prepared.encodings, prepared.goals, kept, units, provenance)
+    return Setting(prepared.encodings, prepared.goals, kept, units, record)
 
 
 def sums_of_units(values: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

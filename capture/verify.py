@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .session import Event
 
 CHECKS = ("rows sum to 1", "attention x values = head output", "output unchanged", "edit acts")
-_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10, torch.float16: 5e-3, torch.bfloat16: 4e-2}
+# Many models take the softmax of double precision scores in single precision.
+_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6, torch.float16: 5e-3, torch.bfloat16: 4e-2}
 
 
 @dataclass

@@ -5,13 +5,22 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..errors import CorpusError
 from .conllu import read_conllu
 from .reading import existing_file, read_plain_text
-from .text import Corpus, Sentence, sha256_of, text_to_sentence, words_to_sentence
+from .text import (
+    Corpus,
+    Sentence,
+    documents_of,
+    independent_unit,
+    sha256_of,
+    text_to_sentence,
+    words_to_sentence,
+)  # fmt: skip
 
 FIELDS = ("text", "text_pair", "label", "rationale")
 _SST_LEAF = re.compile(r"\((\d) ([^() ]+)\)")
@@ -40,22 +49,31 @@ class Examples:
     name: str
     examples: tuple[Example, ...]
     sha256: str
-    unit: str = "sentence"
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    @cached_property
+    def documents(self) -> tuple[str, ...]:
+        """Names of the documents, in order of appearance."""
+        return documents_of(example.sentence for example in self.examples)
+
+    @property
+    def unit(self) -> str:
+        """What is independent, and so resampled: `document` or `sentence`."""
+        return independent_unit(self.documents)
 
     def first(self, limit: int | None) -> "Examples":
         """The first `limit` examples (all of them for None)."""
         if limit is None:
             return self
-        return Examples(self.name, self.examples[:limit], self.sha256, self.unit)
+        return Examples(self.name, self.examples[:limit], self.sha256)
 
 
 def examples_of(corpus: Corpus) -> Examples:
     """The sentences of a corpus as unlabelled examples."""
     examples = tuple(Example(sentence) for sentence in corpus.sentences)
-    return Examples(corpus.name, examples, corpus.sha256, corpus.unit)
+    return Examples(corpus.name, examples, corpus.sha256)
 
 
 def read_examples(path: str | Path, columns: dict[str, str] | None = None) -> Examples:

@@ -1,6 +1,7 @@
 """Sentences with their words and whatever annotation the corpus gives."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -62,12 +63,12 @@ class Corpus:
     @cached_property
     def documents(self) -> tuple[str, ...]:
         """Names of the documents, in order of appearance."""
-        return tuple(dict.fromkeys(s.document for s in self.sentences if s.document is not None))
+        return documents_of(self.sentences)
 
     @property
     def unit(self) -> str:
         """What is independent, and so resampled: `document` or `sentence`."""
-        return "document" if len(self.documents) >= MIN_DOCUMENTS else "sentence"
+        return independent_unit(self.documents)
 
     @property
     def has_syntax(self) -> bool:
@@ -97,6 +98,16 @@ def text_to_sentence(text: str, **annotation: object) -> Sentence:
         position = start + len(word)
         spans.append((start, position))
     return Sentence(text=text, spans=tuple(spans), **annotation)  # type: ignore[arg-type]
+
+
+def documents_of(sentences: Iterable[Sentence]) -> tuple[str, ...]:
+    """Names of the documents that sentences come from, in order of appearance."""
+    return tuple(dict.fromkeys(s.document for s in sentences if s.document is not None))
+
+
+def independent_unit(documents: Sequence[str]) -> str:
+    """The unit that intervals resample: the document where there are at least 20."""
+    return "document" if len(documents) >= MIN_DOCUMENTS else "sentence"
 
 
 def units_of(sentences: list[Sentence], unit: str) -> list[int]:

@@ -16,7 +16,6 @@ def provenance(
     **options: Any,
 ) -> Provenance:
     """Record a model, a corpus and the options of an analysis."""
-    documents = len(data.documents) if isinstance(data, Corpus) else 0
     return Provenance(
         model=model.name,
         revision=model.revision,
@@ -27,7 +26,7 @@ def provenance(
         seed=seed,
         unit=data.unit,
         sentences=len(data) - len(skipped),
-        documents=documents,
+        documents=len(data.documents),
         skipped=skipped,
         options=options,
     )

@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -26,6 +26,8 @@ class Picture:
     caption: str
     columns: int = 1
     """Columns of a paper that it fills."""
+    wide: bool = False
+    """Whether it takes the whole width of the page."""
 
 
 @dataclass(frozen=True)
@@ -39,33 +41,17 @@ class Drawn:
     wide: bool
 
 
-@dataclass(frozen=True)
-class Section:
-    """One question of the report."""
-
-    title: str
-    answer: str
-    reading: str
-    """How to read the picture."""
-    caveat: str
-    pictures: list[Drawn] = field(default_factory=list)
-    tables: list[tuple[str, str]] = field(default_factory=list)
-    """(file, what it holds)."""
-    extra: str = ""
-    """Name of a template block with more to show."""
-
-
 def draw(picture: Picture, folder: Path) -> Drawn:
     """Save a picture's vector files in `folder`, and draw it again for the screen."""
     with viz.style("paper", columns=picture.columns):
         figure = _figure(picture.draw())
         viz.save(figure, folder / picture.name)
         plt.close(figure)
-    with viz.style("screen", columns=picture.columns):
+    with viz.style("screen", columns=2 if picture.wide else 1):
         figure = _figure(picture.draw())
         image = _data_uri(figure)
         plt.close(figure)
-    return Drawn(picture.name, picture.caption, image, picture.columns > 1)
+    return Drawn(picture.name, picture.caption, image, picture.wide)
 
 
 def render(template: str, **values: object) -> str:

@@ -8,25 +8,36 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .. import viz
 from ..ablation import Ablation, Importance, ablate, importance
 from ..attribution import Explanation, explain
 from ..capture import Captured, capture
 from ..corpora import Corpus, Examples, Sentence, examples_of, sample_treebank
-from ..corpora.text import text_to_sentence
+from ..corpora.text import text_to_sentence, words_to_sentence
 from ..models import LoadedModel
 from ..models.demo import DESCRIPTION, WEIGHTS_SHA256
 from ..probing.heads import HeadAnalysis, analyse_heads
 from ..probing.representations import Probes, probe, split_documents
-from .page import Drawn, Picture, Section, draw, render, table_rows
+from .examples import shown_examples
+from .page import draw, render, table_rows
+from .pictures import Hit, report_pictures
 from .run import Run, skipped_texts
-from .summary import REFERENCE, answer_attention, answer_heads, answer_layers, head_summary, largest
+from .summary import (
+    answer_ablation,
+    answer_attention,
+    answer_heads,
+    answer_layers,
+    head_summary,
+    largest,
+    strongest_heads,
+)  # fmt: skip
 
 #: Agreement and ablation run the model hundreds of times on each text; from a larger corpus
 #: this many sentences are drawn with the seed. The commands `explain` and `ablate` read all.
 COSTLY_SENTENCES = 200
 #: Probes are trained on half of at most this many sentences (the command `probe` takes all).
 PROBED_SENTENCES = 600
+#: Below this many sentences the page says that the sample is small.
+SMALL_SAMPLE = 500
 _TASKS = ("upos", "deprel")
 _SHOWN_LENGTHS = range(7, 13)
 
@@ -156,217 +167,50 @@ def _write_page(
     figures = run.folder / "figures"
     shutil.rmtree(figures, ignore_errors=True)
     figures.mkdir(parents=True)
-    drawn = {picture.name: draw(picture, figures) for picture in _pictures(outcome, captured)}
+    pictures = report_pictures(
+        outcome.summary, outcome.heads, outcome.layers, outcome.explanation, outcome.ablation,
+        captured, _hit(model, outcome.heads),
+    )  # fmt: skip
+    drawn = {picture.name: draw(picture, figures) for picture in pictures}
+    provenance = outcome.heads.provenance
+    explained = outcome.explanation.provenance
     page = render(
         "report.html",
         model=model.name,
         task=model.task,
         about=DESCRIPTION if model.weights_sha256 == WEIGHTS_SHA256 else "",
-        corpus=corpus.name,
-        sentences=len(corpus),
-        documents=len(corpus.documents),
-        unit=corpus.unit,
-        small=outcome.heads.provenance.sentences < 500,
+        corpus=corpus,
+        small=provenance.sentences < SMALL_SAMPLE,
         answers=outcome.answers,
-        atlas=drawn["head_atlas"],
-        points=drawn["agreement"],
-        sections=_sections(outcome, drawn),
+        answer_ablation=answer_ablation(outcome.summary),
+        pictures=drawn,
+        tables=_table_names(outcome),
         sentence=" ".join(captured.encoding.sentence.words),
-        summary=table_rows(_shown_summary(outcome.summary)),
-        examples=_shown_examples(outcome.heads),
+        strongest=table_rows(strongest_heads(outcome.summary)),
+        examples=shown_examples(outcome.heads),
         claims=[claim.sentence for claim in outcome.explanation.verdict().claims],
-        notes=[note for note in (
-            skipped_texts(outcome.heads.provenance),
-            _costly_note(corpus, outcome.explanation),
-        ) if note],
-        provenance=outcome.heads.provenance,
-    )  # fmt: skip
+        completeness=explained.options["completeness_relative_error_median"],
+        skipped=skipped_texts(provenance),
+        costly=explained.sentences if len(corpus) > COSTLY_SENTENCES else None,
+        provenance=provenance,
+    )
     run.text("index.html", page)
 
 
-def _pictures(outcome: Report, captured: Captured) -> list[Picture]:
-    """Every figure of the report, in the order of the page."""
-    summary, heads = outcome.summary, outcome.heads
-    pictures = [
-        Picture("head_atlas", lambda: viz.head_atlas(summary), "Head atlas", columns=2),
-        Picture(
-            "agreement",
-            lambda: viz.agreement_points(outcome.explanation, against=REFERENCE),
-            "Agreement with leave-one-out",
-        ),
-        Picture(
-            "entropy",
-            lambda: viz.statistic_map(heads, statistic="entropy_normalised"),
-            "Entropy of attention, relative to evenly spread attention",
-        ),
-        Picture("attention_grid", lambda: viz.attention_grid(captured),
-                "All heads on one sentence", columns=2),
-    ]  # fmt: skip
-    if heads.has_relations and not heads.best.empty:
-        pictures += [
-            Picture("relations", lambda: viz.relation_points(heads.best),
-                    "Best head per relation, scored on the other half"),
-            Picture("relation_map", lambda: viz.relation_map(heads.relations),
-                    "Relations by layer"),
-        ]  # fmt: skip
-        top = largest(heads.best, heads.best["difference"])
-        layer, head = int(top["layer"]), int(top["head"])
-        pictures.append(
-            Picture("best_head", lambda: viz.attention_lines(captured, layer=layer, head=head),
-                    f"The head of {top['relation']}, L{layer}H{head}")
-        )  # fmt: skip
-    if outcome.layers is not None:
-        pictures += [_probe_picture(outcome.layers, task)
-                     for task in outcome.layers.table["task"].unique()]  # fmt: skip
-    return [
-        *pictures,
-        Picture(
-            "agreement_gradients",
-            lambda: viz.agreement_points(outcome.explanation, against="integrated_gradients"),
-            "Agreement with integrated gradients",
-        ),
-        Picture("effects", lambda: viz.effect_map(outcome.ablation), "Effect of removing a head"),
-        Picture("importance", lambda: viz.effect_against_importance(summary),
-                "Predicted by the gradient, and measured"),
-    ]  # fmt: skip
+def _table_names(outcome: Report) -> dict[str, bool]:
+    """Which of the tables that the page links to there are."""
+    return {"relations": outcome.heads.has_relations, "layers": outcome.layers is not None}
 
 
-def _probe_picture(layers: Probes, task: str) -> Picture:
-    return Picture(f"probe_{task}", lambda: viz.probe_lines(layers, task=task), f"Probes of {task}")
-
-
-def _sections(outcome: Report, drawn: dict[str, Drawn]) -> list[Section]:
-    def those(*names: str) -> list[Drawn]:
-        return [drawn[name] for name in names if name in drawn]
-
-    probes = [name for name in drawn if name.startswith("probe_")]
-    sections = [
-        Section(
-            "What is each head looking at?",
-            outcome.answers[0],
-            "Entropy says how spread out a head's attention is: 1 is as even as possible, 0 a "
-            "single token. A relation has one point for the accuracy of the head that the other "
-            "half of the data chose, and one for the best fixed offset (head = dependent + o): a "
-            "head knows a relation only as far as it beats the offset. The map shows, for every "
-            "layer, the best of its heads less the offset; these are picked on the data they are "
-            "scored on, so read them as a sketch.",
-            "A head that points from dependents to their heads need not be used for syntax: "
-            "looking is not doing. Most of the weight on special tokens is a resting place, not "
-            "information.",
-            those("relations", "entropy", "relation_map", "best_head", "attention_grid"),
-            [("heads.csv", "statistics of every head"),
-             ("relations.csv", "every head and relation"),
-             ("best_heads.csv", "held-out best heads"), ("examples.csv", "hits and misses")]
-            if outcome.heads.has_relations else [("heads.csv", "statistics of every head")],
-            extra="examples",
-        ),
-        Section(
-            "What do the layers know?",
-            outcome.answers[1],
-            "A linear classifier reads the label of a word from each hidden state (0: the "
-            "embeddings). The dashed line is the same probe on a control task, where every word "
-            "type has a random label: the distance between the lines, the selectivity, is what "
-            "the layer knows beyond the identity of the word. The levels are the majority label "
-            "and the most frequent label of the word type.",
-            "That a label can be read does not mean that the model uses it.",
-            those(*probes),
-            [("probes.csv", "every probe with control and baselines")],
-        ),
-        Section(
-            "Does attention explain what the model does?",
-            outcome.answers[2],
-            "Each score ranks the words of a sentence; a point is the mean Kendall τ-b with the "
-            "ranking by importance, and its 95 % interval. Floors know nothing of the text or "
-            "the model; the agreement between importance methods is the reference that attention "
-            "is read against. The small points are the single heads.",
-            "Importance methods disagree among themselves: leave-one-out removes a word and so "
-            "leaves the texts the model was trained on; gradients describe an infinitesimal "
-            "change. Neither is the truth.",
-            those("agreement_gradients"),
-            [("agreement.csv", "every score, head and importance measure"),
-             ("faithfulness.csv", "what erasing the highest-ranked words does")],
-            extra="claims",
-        ),
-        Section(
-            "What breaks without a head?",
-            _answer_ablation(outcome),
-            "Colour is the change of the target when the head's output is set to zero, a mark a "
-            "change that survives correction over all heads. On the right the gradient "
-            "importance of Michel et al. (2019), against the size of that change.",
-            "Heads back each other up: a head whose removal changes nothing may still do work. "
-            "Zero is an unusual output; mean ablation is in the table beside it.",
-            those("effects", "importance"),
-            [("ablation.csv", "every head, zero and mean ablation"),
-             ("importance.csv", "gradient importance"),
-             ("head_summary.csv", "one row per head: all of the above")],
-            extra="summary",
-        ),
-    ]  # fmt: skip
-    return sections if outcome.layers is not None else [sections[0], *sections[2:]]
-
-
-def _answer_ablation(outcome: Report) -> str:
-    table = outcome.summary.dropna(subset=["importance", "zero_delta"])
-    tau = table["importance"].corr(table["zero_delta"].abs(), method="kendall")
-    zero, mean = outcome.summary["zero_delta"].abs(), outcome.summary["mean_delta"].abs()
-    return (
-        f"Setting a head to zero changes the target by {zero.median():.3g} in the median head and "
-        f"{zero.max():.3g} at most; putting its mean output in its place, by {mean.median():.3g} "
-        f"and {mean.max():.3g}. Gradient importance ranks the heads like their measured effect "
-        f"with τ = {tau:.2f}."
-    )
-
-
-def _shown_summary(summary: pd.DataFrame) -> pd.DataFrame:
-    shown = summary.assign(size=summary["zero_delta"].abs()).sort_values("size", ascending=False)
-    columns = ["layer", "head", "looks_at", "share", "relation", "relation_accuracy", "importance",
-               "zero_delta", "zero_p", "mean_delta", "agreement"]  # fmt: skip
-    return shown[columns].head(12)
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """One drawn prediction, cut into words with their part in it."""
-
-    correct: bool
-    words: list[tuple[str, str]]
-    """(word, role): role is dependent, gold, predicted, both (gold and predicted) or empty."""
-
-
-def _shown_examples(heads: HeadAnalysis) -> list[tuple[str, list[_Shown]]]:
-    """Hits and misses of the heads that held up, by relation."""
-    if heads.examples.empty:
-        return []
-    held = heads.best[(heads.best["p_adjusted"] < 0.05)]["relation"]
-    groups = []
-    for (relation, direction, layer, head), rows in heads.examples.groupby(
-        ["relation", "direction", "layer", "head"], sort=False
-    ):
-        if relation in set(held) and relation not in ("all", "punct"):
-            title = f"{relation}, L{layer}H{head} ({str(direction).replace('_', ' ')})"
-            groups.append((title, [_shown(row) for row in rows.itertuples()]))
-    return groups
-
-
-def _shown(row: object) -> _Shown:
-    fields = row._asdict()  # type: ignore[attr-defined]
-    words = []
-    for position, word in enumerate(fields["words"].split(" ")):
-        role = ""
-        if position == fields["dependent"]:
-            role = "dependent"
-        elif position == fields["gold"]:
-            role = "both" if fields["correct"] else "gold"
-        elif position == fields["predicted"]:
-            role = "predicted"
-        words.append((word, role))
-    return _Shown(bool(fields["correct"]), words)
-
-
-def _costly_note(corpus: Corpus, explanation: Explanation) -> str:
-    if len(corpus) <= COSTLY_SENTENCES:
-        return ""
-    return (
-        f"Importance, agreement and ablation are measured on {explanation.provenance.sentences} "
-        f"sentences drawn from {len(corpus)} with seed {explanation.provenance.seed}."
-    )
+def _hit(model: LoadedModel, heads: HeadAnalysis) -> Hit | None:
+    """The clearest relation's head on a sentence where it is right, with its attention."""
+    if heads.best.empty:
+        return None
+    top = largest(heads.best, heads.best["difference"])
+    rows = heads.examples
+    rows = rows[(rows["relation"] == top["relation"]) & rows["correct"].astype(bool)]
+    if rows.empty:
+        return None
+    words = min((str(words) for words in rows["words"]), key=len).split(" ")
+    captured = capture(model, words_to_sentence(words, id="hit"))[0]
+    return Hit(captured, str(top["relation"]), int(top["layer"]), int(top["head"]))

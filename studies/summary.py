@@ -13,6 +13,7 @@ from ..probing.representations import Probes
 PRIMARY, REFERENCE = "attention_mean", "leave_one_out"
 FLOORS = ("random", "position", "frequency", "other_sentence")
 ALPHA = 0.05
+TASK_NAMES = {"upos": "the part of speech (UPOS)", "deprel": "the dependency relation"}
 TARGET_NAMES = {
     "previous": "the previous token",
     "self": "the token itself",
@@ -69,8 +70,8 @@ def answer_heads(heads: HeadAnalysis) -> str:
         return f"{sentence}; none of {tested} relations is followed by one head on both halves."
     top = largest(held, held["difference"])
     return (
-        f"{sentence}; {len(held)} of {tested} relations are followed by a single head on held-out "
-        f"text better than any fixed position could, most clearly {top['relation']} by "
+        f"{sentence}; for {len(held)} of {tested} relations the head that both halves of the text "
+        f"choose beats the best fixed offset on held-out text, most clearly {top['relation']} by "
         f"L{top['layer']}H{top['head']}: {_percent(top['accuracy'])} "
         f"{_range(top, _percent)} against {_percent(top['baseline_accuracy'])}."
     )
@@ -85,8 +86,9 @@ def answer_layers(probes: Probes | None) -> str:
         linear = table[table["probe"] == "linear"]
         best = largest(linear, linear["value"])
         lookup = table.loc[table["probe"] == "lookup", "value"].iloc[0]
+        name = TASK_NAMES.get(str(task), task)
         parts.append(
-            f"{task} best from hidden state {best['layer']}: {_percent(best['value'])} "
+            f"{name} best from hidden state {best['layer']}: {_percent(best['value'])} "
             f"{_range(best, _percent)} (word-type lookup {_percent(lookup)}, selectivity "
             f"{100 * best['selectivity']:.0f} points)"
         )
@@ -119,6 +121,27 @@ def answer_attention(explanation: Explanation, ablation: Ablation) -> str:
         f"measurably moves the target for {moved} of {len(effects)} heads, most for "
         f"L{strongest['layer']}H{strongest['head']} ({_percent(share)} of its size)."
     )
+
+
+def answer_ablation(summary: pd.DataFrame) -> str:
+    """One sentence on what removing a head does, and whether the gradient foresaw it."""
+    known = summary.dropna(subset=["importance", "zero_delta"])
+    zero, mean = known["zero_delta"].abs(), known["mean_delta"].abs()
+    tau = known["importance"].corr(zero, method="kendall")
+    return (
+        f"Setting a head to zero changes the target by {zero.median():.3g} for the median head and "
+        f"{zero.max():.3g} at most; putting its mean output in its place, by {mean.median():.3g} "
+        f"and {mean.max():.3g}. Gradient importance ranks the heads like their measured effect "
+        f"with τ = {tau:.2f}."
+    )
+
+
+def strongest_heads(summary: pd.DataFrame, count: int = 12) -> pd.DataFrame:
+    """The heads whose removal changes the target most, for reading."""
+    order = summary["zero_delta"].abs().sort_values(ascending=False).index
+    columns = ["layer", "head", "looks_at", "share", "relation", "relation_accuracy", "importance",
+               "zero_delta", "zero_p", "mean_delta", "agreement"]  # fmt: skip
+    return summary.loc[order[:count], columns]
 
 
 def largest(table: pd.DataFrame, by: pd.Series) -> pd.Series:

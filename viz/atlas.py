@@ -30,6 +30,8 @@ CATEGORIES = {
 }
 # Below this part of the largest area a marker would be too small to tell its kind.
 _SMALLEST = 0.06
+# Inches a head needs across for the name of its relation to fit below its marker.
+_LABELLED_CELL = 0.4
 _COLUMNS = ["layer", "head", "looks_at", "relation", "zero_delta"]
 
 
@@ -38,7 +40,7 @@ def head_atlas(summary: Any, *, ax: Axes | None = None) -> Axes:
 
     Marker and colour: what the head looks at. Area: size of the change when the head is set to
     zero (changes below 6 % of the largest are drawn at 6 %). Black outline: the head finds a
-    dependency relation on held-out sentences.
+    dependency relation on held-out sentences; the first is named where there is room.
 
     Args:
         summary: result with columns layer, head, looks_at, relation, zero_delta.
@@ -68,12 +70,15 @@ def head_atlas(summary: Any, *, ax: Axes | None = None) -> Axes:
         )
     _frame(ax, rows, columns)
     label_ticks(ax, grid)
+    if width / columns > _LABELLED_CELL:
+        _name_relations(ax, markers, grid)
     _add_legends(ax, markers, largest)
     return ax
 
 
 def atlas_markers(table: pd.DataFrame, largest: float) -> pd.DataFrame:
-    """What to draw for each head: layer, head, looks_at, effect, area (points²), outlined.
+    """What to draw for each head: layer, head, looks_at, effect, area (points²), outlined,
+    relation.
 
     Raises:
         FigureError: a category that is not one of `CATEGORIES`.
@@ -93,8 +98,24 @@ def atlas_markers(table: pd.DataFrame, largest: float) -> pd.DataFrame:
             "effect": effect,
             "area": largest * share.fillna(0.0).clip(lower=_SMALLEST),
             "outlined": relation.notna() & (relation.astype(str) != ""),
+            "relation": relation.fillna("").astype(str),
         }
     ).sort_values("looks_at", key=lambda names: names.map(order), kind="stable")
+
+
+def _name_relations(ax: Axes, markers: pd.DataFrame, grid: pd.DataFrame) -> None:
+    """The first relation of each outlined head, below its marker."""
+    for head in markers[markers["outlined"]].itertuples():
+        radius = np.sqrt(float(head.area) / np.pi)
+        ax.annotate(
+            str(head.relation).split(", ")[0],
+            (grid.columns.get_loc(head.head), grid.index.get_loc(head.layer)),
+            xytext=(0, -radius - 1),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=mpl.rcParams["font.size"] * 0.8,
+        )
 
 
 def _largest_area(ax: Axes, rows: int, columns: int) -> float:

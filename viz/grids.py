@@ -41,7 +41,9 @@ def statistic_map(heads: Any, *, statistic: str, ax: Axes | None = None) -> Axes
     rows = rows_where(table, "statistic", statistic)
     grid = layer_by_head(rows, "mean")
     ax = axes_for(ax, _height(grid, figure_width(ax)))
-    mesh = _draw(ax, grid, SEQUENTIAL, Normalize(*_range(grid)))
+    low, high = _range(grid)
+    # The colours reach the baseline, so that its line is on the bar.
+    mesh = _draw(ax, grid, SEQUENTIAL, Normalize(low, max(high, rows["baseline"].max())))
     unit = _UNITS.get(statistic, "share of attention")
     name = statistic.replace("_", " ")
     ax.set_title(f"{name} ({unit})")
