@@ -8,7 +8,7 @@ import numpy as np
 from ..attribution.targets import Goal, prepare
 from ..corpora import Encoding, Example, Examples
 from ..corpora.text import units_of
-from ..models import LoadedModel, provenance
+from ..models import provenance
 from ..results import Provenance
 
 

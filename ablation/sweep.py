@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..attribution.targets import Goal, measure
 from ..capture import Batch, gate_heads, hooked, stream
-from ..capture.stream import TOKEN_BUDGET
 from ..corpora import Examples
 from ..errors import CaptureError, CorpusError
 from ..results import Result
@@ -21,9 +20,6 @@ from .restart import recording, restart_blocks, skipping
 from .setting import Setting, settle
 
 MODES = ("zero", "mean")
-#: Padded tokens of a batch on a CPU. A sweep runs each batch many times over, and there small
-#: batches are faster: texts of nearly one length waste little on padding.
-_CPU_TOKEN_BUDGET = 512
 
 
 @dataclass(frozen=True)
@@ -125,13 +121,11 @@ def _score_all(model: Any, setting: Setting, modes: list[str], seed: int) -> lis
             goals = [setting.goals[index] for index in indices]
             return score_without_heads(model, batch, goals, classes[indices], fills, blocks)
 
-        budget = _CPU_TOKEN_BUDGET if model.device.type == "cpu" else TOKEN_BUDGET
         found = stream(
             model,
             [setting.encodings[index] for index in part],
             run,
             description="ablating heads",
-            token_budget=budget,
         )
         scores.update(zip(part.tolist(), found, strict=True))
 

@@ -15,13 +15,13 @@ from captum.attr import IntegratedGradients
 from torch import Tensor
 
 from ..capture import Batch
-from ..capture.stream import TOKEN_BUDGET
+from ..capture.stream import batch_tokens
 from ..corpora import Encoding
 from .embeddings import replaced_embeddings, word_embeddings
 from .goals import Goal, measure
 from .running import stream_with
 
-STEPS = 50
+STEPS = 32
 #: Scores that miss f(x) − f(x′) by more than this share are not integrated gradients.
 TOLERANCE = 0.05
 
@@ -52,7 +52,7 @@ def integrated_gradients(
     """Integrated gradients (Sundararajan et al. 2017, section 3); draws nothing.
 
     The path goes straight from zero vectors in the place of all word embeddings, special tokens
-    included, while position and type embeddings stay; 50 Gauss–Legendre points.
+    included, while position and type embeddings stay; 32 Gauss–Legendre points.
     """
     run = partial(_integrate, model)
     return stream_with(model, encodings, goals, run, description="integrated gradients")
@@ -120,7 +120,7 @@ def _integrate(model: Any, batch: Batch, goals: list[Goal]) -> list[np.ndarray]:
 
     with torch.no_grad():
         embeddings = word_embeddings(model.module)(batch.inputs["input_ids"])
-    at_once = max(len(batch), TOKEN_BUDGET // embeddings.shape[1])
+    at_once = max(len(batch), batch_tokens(model) // embeddings.shape[1])
     scores = IntegratedGradients(target, multiply_by_inputs=True).attribute(
         embeddings,
         baselines=torch.zeros_like(embeddings),
