@@ -38,7 +38,7 @@ def head_summary(
     held = heads.best
     held = held[(held["p_adjusted"] < ALPHA) & held["same_head"].astype(bool)]
     by_head = held.groupby(["layer", "head"]).agg(
-        relation=("relation", lambda names: ", ".join(names)),
+        relation=("relation", _names),
         relation_accuracy=("accuracy", "max"),
     )
     effects = ablation.table[ablation.table["metric"] == "target"]
@@ -147,6 +147,11 @@ def strongest_heads(summary: pd.DataFrame, count: int = 12) -> pd.DataFrame:
 def largest(table: pd.DataFrame, by: pd.Series) -> pd.Series:
     """The row of a table where a column, or what is computed from one, is largest."""
     return table.iloc[int(by.argmax())]
+
+
+def _names(relations: pd.Series) -> str:
+    """The relations of a head, those that are no single relation last."""
+    return ", ".join(sorted(relations, key=lambda name: name in ("all", "punct")))
 
 
 def _plain(name: str) -> str:

@@ -27,8 +27,7 @@ def random_examples() -> Callable[..., Examples]:
                 " ".join(f"w{word}" for word in words), id=f"s{number}", document=document
             )
             examples.append(Example(sentence, label=labels[number % len(labels)]))
-        unit = "document" if document_size else "sentence"
-        return Examples("random", tuple(examples), "0" * 64, unit)
+        return Examples("random", tuple(examples), "0" * 64)
 
     return make
 

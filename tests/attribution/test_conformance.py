@@ -64,7 +64,10 @@ def test_scores_fit_the_tokens_and_a_batch_equals_singles(
             assert score.shape == (len(encoding),)
         (alone,) = method(case.model, [encoding], [goal], seed=0)
         scale = max(abs(goal.value), np.abs(score).max())
-        np.testing.assert_allclose(score, alone, rtol=0, atol=1e-5 * scale)
+        # Single-precision rounding, which the path of integrated gradients amplifies where it
+        # nears a norm of zero vectors (Llama).
+        rounding = 5e-5 if method is integrated_gradients else 1e-5
+        np.testing.assert_allclose(score, alone, rtol=0, atol=rounding * scale)
 
 
 def test_the_same_text_may_come_with_two_goals(

@@ -3,6 +3,7 @@
 import base64
 import re
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -85,7 +86,7 @@ def test_tables_and_figures(made) -> None:
 
 
 def test_resume_draws_the_page_again_without_computing(made, monkeypatch) -> None:
-    from bertology.studies import report as module
+    module = import_module("bertology.studies.report")  # the function hides it as an attribute
 
     for name in ("analyse_heads", "probe", "explain", "ablate", "importance"):
         monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("computed again"))
@@ -118,7 +119,6 @@ def test_text_from_data_is_escaped(demo, tmp_path: Path) -> None:
 
 
 def test_sentence_of_the_users_choice(demo, sample, made) -> None:
-    from bertology.studies.report import _shown_sentence
-
-    assert _shown_sentence(sample, "What is it looking at ?").words[0] == "What"
-    assert 7 <= len(_shown_sentence(sample, None)) <= 12
+    shown_sentence = import_module("bertology.studies.report")._shown_sentence
+    assert shown_sentence(sample, "What is it looking at ?").words[0] == "What"
+    assert 7 <= len(shown_sentence(sample, None)) <= 12

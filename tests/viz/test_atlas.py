@@ -63,7 +63,7 @@ def test_legend_names_the_categories_there_are_and_true_sizes(summary):
         ax = head_atlas(summary)
     kinds, sizes = [c for c in ax.get_children() if type(c).__name__ == "Legend"]
     names = [text.get_text() for text in kinds.get_texts()]
-    assert names == ["previous token", "next token", "[CLS]", "[SEP]", "many tokens"]
+    assert names == ["previous token", "next token", "[CLS]", "[SEP]", "everywhere"]
     shown = [float(text.get_text()) for text in sizes.get_texts()[:2]]
     areas = [handle.get_markersize() ** 2 for handle in sizes.legend_handles[:2]]
     assert areas[0] / areas[1] == pytest.approx(shown[0] / shown[1])
