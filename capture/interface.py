@@ -8,7 +8,6 @@ family is re-implemented here.
 
 import sys
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -77,7 +76,6 @@ class Switched:
                 del _original[id(config)]
 
 
-@cache
 def own_eager(kind: Any) -> Callable[..., tuple[Tensor, Tensor]]:
     """The eager attention function of the file that defines a module's class.
 

@@ -86,7 +86,7 @@ def answer_layers(probes: Probes | None) -> str:
         linear = table[table["probe"] == "linear"]
         best = largest(linear, linear["value"])
         lookup = table.loc[table["probe"] == "lookup", "value"].iloc[0]
-        name = TASK_NAMES.get(str(task), task)
+        name = TASK_NAMES.get(str(task), str(task))
         parts.append(
             f"{name} best from hidden state {best['layer']}: {_percent(best['value'])} "
             f"{_range(best, _percent)} (word-type lookup {_percent(lookup)}, selectivity "

@@ -105,8 +105,9 @@ def atlas_markers(table: pd.DataFrame, largest: float) -> pd.DataFrame:
 
 def _name_relations(ax: Axes, markers: pd.DataFrame, grid: pd.DataFrame) -> None:
     """The first relation of each outlined head, below its marker."""
-    for head in markers[markers["outlined"]].itertuples():
-        radius = np.sqrt(float(head.area) / np.pi)
+    named = markers[markers["outlined"]]
+    radii = np.sqrt(named["area"] / np.pi)
+    for radius, head in zip(radii, named.itertuples(), strict=True):
         ax.annotate(
             str(head.relation).split(", ")[0],
             (grid.columns.get_loc(head.head), grid.index.get_loc(head.layer)),
