@@ -5,18 +5,24 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..stats import kendall_tau_b
+from ..stats import kendall_tau_b, rank_biased_overlap, spearman
 from .floors import FLOORS
 from .means import mean_over_units
 from .scores import ATTENTION, IMPORTANCE, Scores
 
 #: Sentences with fewer items are left out: their τ takes too few values.
 MIN_ITEMS = 6
+#: How two rankings are compared; the first is what the report and the verdict read.
+STATISTICS = {
+    "kendall_tau_b": kendall_tau_b,
+    "spearman": spearman,
+    "rank_biased_overlap": rank_biased_overlap,
+}
 _NAMED = (*ATTENTION, *IMPORTANCE, *FLOORS)
 
 
 def agreement(scores: Sequence[Scores], units: Sequence[int], *, seed: int) -> pd.DataFrame:
-    """Kendall's τ-b between absolute scores, averaged over sentences.
+    """Agreement of the rankings by absolute scores, averaged over sentences, in `STATISTICS`.
 
     Sentences under 6 items and cells with a constant score are left out; `n` counts the
     sentences a cell keeps. `difference` is the paired difference to the best floor: the floor
@@ -32,9 +38,17 @@ def agreement(scores: Sequence[Scores], units: Sequence[int], *, seed: int) -> p
         best_floor,difference,difference_low,difference_high,difference_n,
         difference_descriptive`; `layer` and `head` are empty unless `score` is `attention`.
     """
-    taus = np.stack([_taus(own) for own in scores])
-    differences, choices = _floor_differences(taus, np.asarray(units))
-    means = mean_over_units(taus, units, seed)
+    parts = [_part(name, scores, units, seed) for name in STATISTICS]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _part(
+    statistic: str, scores: Sequence[Scores], units: Sequence[int], seed: int
+) -> pd.DataFrame:
+    """The rows of one statistic."""
+    values = np.stack([_compared(own, statistic) for own in scores])
+    differences, choices = _floor_differences(values, np.asarray(units))
+    means = mean_over_units(values, units, seed)
     to_floor = mean_over_units(differences, units, seed)
     long_enough = sum(len(own.items) >= MIN_ITEMS for own in scores)
     columns: dict[str, np.ndarray] = {
@@ -51,10 +65,12 @@ def agreement(scores: Sequence[Scores], units: Sequence[int], *, seed: int) -> p
         "difference_n": to_floor.n,
         "difference_descriptive": to_floor.descriptive,
     }
-    return _table(columns, scores[0].layers, scores[0].heads)
+    return _table(statistic, columns, scores[0].layers, scores[0].heads)
 
 
-def _table(columns: dict[str, np.ndarray], layers: np.ndarray, heads: np.ndarray) -> pd.DataFrame:
+def _table(
+    statistic: str, columns: dict[str, np.ndarray], layers: np.ndarray, heads: np.ndarray
+) -> pd.DataFrame:
     """One row per cell of the columns (score, against), without a measure against itself."""
     nothing = [None] * len(_NAMED)
     names = [*["attention"] * len(heads), *_NAMED]
@@ -65,7 +81,7 @@ def _table(columns: dict[str, np.ndarray], layers: np.ndarray, heads: np.ndarray
             "against": against,
             "layer": places[row][0],
             "head": places[row][1],
-            "statistic": "kendall_tau_b",
+            "statistic": statistic,
             **{column: values[row, place] for column, values in columns.items()},
         }
         for place, against in enumerate(IMPORTANCE)
@@ -75,7 +91,7 @@ def _table(columns: dict[str, np.ndarray], layers: np.ndarray, heads: np.ndarray
     return pd.DataFrame(rows).astype({"layer": "Int64", "head": "Int64"})
 
 
-def _taus(scores: Scores) -> np.ndarray:
+def _compared(scores: Scores, statistic: str) -> np.ndarray:
     """(score, against) of one sentence; NaN where it is left out."""
     items = len(scores.items)
     missing = np.full(items, np.nan)
@@ -83,11 +99,11 @@ def _taus(scores: Scores) -> np.ndarray:
     if items < MIN_ITEMS:
         return np.full((len(rows), len(IMPORTANCE)), np.nan)
     against = np.stack([scores.named.get(name, missing) for name in IMPORTANCE])
-    return kendall_tau_b(np.abs(rows), np.abs(against))
+    return STATISTICS[statistic](np.abs(rows), np.abs(against))
 
 
 def _floor_differences(taus: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """τ minus the τ of the best floor, and which floor that was.
+    """Agreement minus that of the best floor, and which floor that was.
 
     Returns:
         (sentence, score, against), NaN where either is undefined and for the floors themselves;

@@ -17,6 +17,7 @@ class Declaration:
 
     score: str = "attention_mean"
     reference: str = "leave_one_out"
+    statistic: str = "kendall_tau_b"
     agreement_margin: float = 0.1
     """Smallest advantage in τ-b over the best floor that counts."""
     faithfulness_margin: float = 0.05
@@ -70,6 +71,7 @@ class Verdict:
 def judge(agreement: pd.DataFrame, faithfulness: pd.DataFrame) -> Verdict:
     """Apply the declaration to the two tables of an explanation; draws nothing."""
     declared = Declaration()
+    agreement = agreement[agreement["statistic"] == declared.statistic]
     agrees = agreement[
         (agreement["score"] == declared.score) & (agreement["against"] == declared.reference)
     ].iloc[0]

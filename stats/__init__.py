@@ -1,7 +1,7 @@
 """Intervals, paired tests, correction for many looks, rank agreement."""
 
 from .intervals import DRAWS, MIN_COUNTS, MIN_UNITS, bootstrap_ratio, is_descriptive, wilson
-from .rank import kendall_tau_b
+from .rank import kendall_tau_b, rank_biased_overlap, spearman
 from .testing import benjamini_hochberg, holm, max_t, sign_flip
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "is_descriptive",
     "kendall_tau_b",
     "max_t",
+    "rank_biased_overlap",
     "sign_flip",
+    "spearman",
     "wilson",
 ]

@@ -26,8 +26,12 @@ app = typer.Typer(
     ),
 )
 
-Model = Annotated[str, typer.Argument(help="Hub id, local folder, or demo.")]
-OptionalModel = Annotated[str, typer.Argument(help="Hub id, local folder, or demo.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Hub id, local folder, or demo.", show_default=False)
+]
+OptionalModel = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Hub id, local folder, or demo.")
+]
 Out = Annotated[Path | None, typer.Option(help="Output folder.  [default: bertology-COMMAND]")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")]
@@ -103,6 +107,8 @@ def report(
 
     Writes index.html, tables/*.csv and figures/*.{pdf,svg,png}. Importance, agreement and
     ablation are measured on at most 200 sentences, drawn with the seed.
+
+    Example: bertology report bert-base-uncased --corpus en_ewt-ud-dev.conllu --limit 500
     """
     common = Common("report", model, out, seed, device, limit, resume)
     page = commands.report(common, corpus, sentence)
@@ -123,6 +129,8 @@ def heads(
     """What every head looks at.
 
     Writes heads.csv and, from CoNLL-U, relations.csv and best_heads.csv.
+
+    Example: bertology heads demo --corpus en_ewt-ud-dev.conllu --out heads-ewt
     """
     commands.heads(Common("heads", model, out, seed, device, limit, resume), corpus)
 
@@ -143,6 +151,8 @@ def probe(
     """What every layer knows: linear probes with controls and baselines.
 
     Writes probes.csv.
+
+    Example: bertology probe demo --train train.conllu --eval dev.conllu --task deprel
     """
     commands.probe(Common("probe", model, out, seed, device, limit, resume), train, eval, task)
 
@@ -165,6 +175,8 @@ def explain(
     """Whether attention explains what the model does.
 
     Writes scores.jsonl, agreement.csv, faithfulness.csv and verdict.json.
+
+    Example: bertology explain my-classifier --data reviews.tsv --columns text=Text,label=Sentiment
     """
     common = Common("explain", model, out, seed, device, limit, resume)
     commands.explain(common, data, columns, target, foil, unit)
@@ -187,6 +199,8 @@ def ablate(
     """What breaks without each head: zero and mean ablation.
 
     Writes ablation.csv and importance.csv.
+
+    Example: bertology ablate my-classifier --data reviews.jsonl --limit 200
     """
     common = Common("ablate", model, out, seed, device, limit, resume)
     commands.ablate(common, data, columns, target, foil)

@@ -9,8 +9,8 @@ from ..attribution import Explanation
 from ..probing.heads import HeadAnalysis
 from ..probing.representations import Probes
 
-#: The attention score and the importance measure that the report compares first.
-PRIMARY, REFERENCE = "attention_mean", "leave_one_out"
+#: The attention score, the importance measure and the statistic that the report reads first.
+PRIMARY, REFERENCE, STATISTIC = "attention_mean", "leave_one_out", "kendall_tau_b"
 FLOORS = ("random", "position", "frequency", "other_sentence")
 ALPHA = 0.05
 TASK_NAMES = {"upos": "the part of speech (UPOS)", "deprel": "the dependency relation"}
@@ -43,7 +43,11 @@ def head_summary(
     )
     effects = ablation.table[ablation.table["metric"] == "target"]
     agreement = explanation.table
-    agreement = agreement[(agreement["score"] == "attention") & (agreement["against"] == REFERENCE)]
+    agreement = agreement[
+        (agreement["score"] == "attention")
+        & (agreement["against"] == REFERENCE)
+        & (agreement["statistic"] == STATISTIC)
+    ]
     table = heads.roles.set_index(["layer", "head"]).join(by_head)
     table = table.join(importance.table.set_index(["layer", "head"])[["importance"]])
     for mode in ("zero", "mean"):
@@ -99,7 +103,7 @@ def answer_attention(explanation: Explanation, ablation: Ablation) -> str:
     """One sentence on whether attention explains behaviour, and what breaks without a head."""
     scores = explanation.table[
         (explanation.table["against"] == REFERENCE)
-        & (explanation.table["statistic"] == "kendall_tau_b")
+        & (explanation.table["statistic"] == STATISTIC)
         & (explanation.table["n"] > 0)
     ]
     if not (scores["score"] == PRIMARY).any():

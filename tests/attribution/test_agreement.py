@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from bertology.attribution import Scores, agreement, judge
+from bertology.attribution.agreement import STATISTICS
 from bertology.attribution.scores import ATTENTION, IMPORTANCE
 from bertology.attribution.words import Items
 from bertology.stats import kendall_tau_b
@@ -20,8 +21,11 @@ def sentence(length: int, generator: np.random.Generator, **given: np.ndarray) -
     return Scores(words, np.array([0, 1]), np.array([0, 0]), heads, named)
 
 
-def cell(table: pd.DataFrame, score: str, against: str) -> pd.Series:
-    (row,) = (row for _, row in table.iterrows() if (row.score, row.against) == (score, against))
+def cell(
+    table: pd.DataFrame, score: str, against: str, statistic: str = "kendall_tau_b"
+) -> pd.Series:
+    wanted = (score, against, statistic)
+    (row,) = (r for _, r in table.iterrows() if (r.score, r.against, r.statistic) == wanted)
     return row
 
 
@@ -38,7 +42,8 @@ def test_a_score_agrees_with_itself_and_random_does_not() -> None:
     scores = [sentence(12, generator) for _ in range(200)]
     table = agreement(scores, range(200), seed=0)
     head = table[(table["score"] == "attention") & (table["layer"] == 0)]
-    assert head[head["against"] == "leave_one_out"]["mean"].item() == pytest.approx(1)
+    own = head[head["against"] == "leave_one_out"].set_index("statistic")["mean"]
+    assert own.to_dict() == pytest.approx(dict.fromkeys(STATISTICS, 1))
     null_sd = np.sqrt(2 * (2 * 12 + 5) / (9 * 12 * 11))
     for name in ("random", "attention_mean", "position"):
         row = cell(table, name, "leave_one_out")
@@ -51,7 +56,10 @@ def test_signs_are_dropped() -> None:
     generator = np.random.default_rng(0)
     values = generator.random(9) + 0.1
     scores = [sentence(9, generator, leave_one_out=values, rollout=-values)]
-    assert cell(agreement(scores, [0], seed=0), "rollout", "leave_one_out")["mean"] == 1
+    table = agreement(scores, [0], seed=0)
+    for statistic in STATISTICS:
+        mean = cell(table, "rollout", "leave_one_out", statistic)["mean"]
+        assert mean == pytest.approx(1), statistic
 
 
 def test_columns_and_order() -> None:
@@ -62,8 +70,8 @@ def test_columns_and_order() -> None:
     ]  # fmt: skip
     assert not (table["score"] == table["against"]).any()
     assert table["layer"].notna().equals(table["score"] == "attention")
-    assert set(table["statistic"]) == {"kendall_tau_b"}
-    assert len(table) == 3 * (2 + len(NAMES) - 1)
+    assert list(dict.fromkeys(table["statistic"])) == list(STATISTICS)
+    assert len(table) == len(STATISTICS) * 3 * (2 + len(NAMES) - 1)
 
 
 def test_short_constant_and_missing_scores_are_left_out_and_counted() -> None:

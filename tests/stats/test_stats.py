@@ -11,7 +11,9 @@ from bertology.stats import (
     is_descriptive,
     kendall_tau_b,
     max_t,
+    rank_biased_overlap,
     sign_flip,
+    spearman,
     wilson,
 )
 
@@ -120,3 +122,30 @@ def test_kendall_worked_examples() -> None:
     assert ours.item() == pytest.approx(0.6)
     tied = kendall_tau_b(np.array([[1, 1, 1, 2]]), np.array([[1, 2, 3, 4]]))
     assert tied.item() == pytest.approx(0.707, abs=5e-4)
+
+
+def test_spearman_is_scipys_and_right_under_ties() -> None:
+    generator = np.random.default_rng(0)
+    first = generator.integers(0, 4, size=(5, 11)).astype(float)
+    second = generator.normal(size=(3, 11))
+    expected = [[scipy.stats.spearmanr(a, b).statistic for b in second] for a in first]
+    np.testing.assert_allclose(spearman(first, second), expected)
+    worked = spearman(np.array([[1, 2, 3, 4, 5]]), np.array([[2, 1, 4, 3, 5]]))
+    assert worked.item() == pytest.approx(0.8)
+    # The shortcut formula on dense ranks gives .10 here.
+    tied = spearman(np.array([[1, 1, 1, 2]]), np.array([[1, 2, 3, 4]]))
+    assert tied.item() == pytest.approx(0.775, abs=5e-4)
+    assert np.isnan(spearman(np.ones((1, 6)), second[:, :6])).all()
+
+
+def test_rank_biased_overlap_worked_examples() -> None:
+    def overlap(first: list[float], second: list[float]) -> float:
+        return rank_biased_overlap(np.array([first]), np.array([second])).item()
+
+    assert overlap([3, 2, 1], [3, 1, 2]) == pytest.approx(0.955, abs=5e-4)  # abc / acb
+    assert overlap([4, 3, 2, 1], [1, 2, 3, 4]) == pytest.approx(0.783, abs=5e-4)  # abcd / dcba
+    assert overlap([4, 3, 2, 1], [8, 7, 5, 1]) == pytest.approx(1)
+    # A tie lies between its two orders, exactly in the middle for two items.
+    middle = (overlap([3, 2, 1], [3, 2, 1]) + overlap([3, 2, 1], [2, 3, 1])) / 2
+    assert overlap([3, 2, 1], [2, 2, 1]) == pytest.approx(middle)
+    assert np.isnan(overlap([1, 1, 1], [1, 2, 3]))
