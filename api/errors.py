@@ -20,5 +20,13 @@ class CaptureError(BertologyError):
     """Attention that cannot be captured exactly."""
 
 
+class AttributionError(BertologyError):
+    """A target, text or score that cannot be explained."""
+
+
+class FigureError(BertologyError):
+    """A result that a figure cannot be drawn from."""
+
+
 class OutputError(BertologyError):
     """An output folder or file that cannot be used."""

@@ -1,9 +1,9 @@
 """Which words a model's behaviour rests on, and whether attention says the same."""
 
+from ..errors import AttributionError
 from .agreement import agreement
 from .attention import AttentionScores, attention_scores, rollout
 from .deletion import leave_one_out, leave_one_token_out
-from .errors import AttributionError
 from .explain import Explanation, explain
 from .faithfulness import faithfulness
 from .gradients import Completeness, completeness, input_x_gradient, integrated_gradients

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..capture import Batch, Event, Hook, find_sites, hooked
 from ..corpora import Encoding
-from .errors import AttributionError
+from ..errors import AttributionError
 from .goals import Goal
 from .running import stream_with
 

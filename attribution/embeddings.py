@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .errors import AttributionError
+from ..errors import AttributionError
 
 
 @contextmanager

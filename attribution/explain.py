@@ -10,10 +10,10 @@ import pandas as pd
 
 from ..corpora import Examples
 from ..corpora.text import units_of
+from ..errors import AttributionError
 from ..models import LoadedModel, provenance
 from ..results import Result
 from .agreement import MIN_ITEMS, agreement
-from .errors import AttributionError
 from .faithfulness import FRACTIONS, faithfulness
 from .gradients import STEPS, Completeness
 from .scores import Scores, score_all

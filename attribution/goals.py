@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..capture import Batch
-from .running import eval_mode
+from ..capture import Batch, eval_mode
 
 
 @dataclass(frozen=True)

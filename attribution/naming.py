@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import AttributionError
+from ..errors import AttributionError
 
 
 def class_index(name: str, labels: Sequence[str]) -> int:

@@ -1,13 +1,12 @@
 """Running a model over texts that each come with something of their own."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..capture import Batch, stream
 from ..corpora import Encoding
-from .errors import AttributionError
+from ..errors import AttributionError
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -39,15 +38,3 @@ def stream_with(
         return run(batch, [partner_of[id(encoding)] for encoding in batch.encodings])
 
     return stream(model, own, run_batch, description=description)
-
-
-@contextmanager
-def eval_mode(module: Any) -> Iterator[None]:
-    """Without dropout inside the block, and as it was afterwards."""
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True

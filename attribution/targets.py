@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..capture import Batch, hidden_states
+from ..capture import Batch, eval_mode, hidden_states
 from ..corpora import Encoding, Example, encode
 from ..corpora.align import misfit
+from ..errors import AttributionError
 from ..models import LoadedModel
-from .errors import AttributionError
 from .goals import Goal, logits_at, mean_pooled, measure, probability, run
 from .naming import class_index, token_index, token_name
-from .running import eval_mode, stream_with
+from .running import stream_with
 
 __all__ = ["Goal", "Prepared", "measure", "prepare", "probability"]
 

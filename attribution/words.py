@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..corpora import Encoding
-from .errors import AttributionError
+from ..errors import AttributionError
 from .goals import Goal
 
 UNITS = ("word", "token")

@@ -3,7 +3,7 @@
 from .batch import Batch, collate
 from .hidden import hidden_states
 from .interventions import gate_heads, replace_attention, uniform_attention
-from .session import Event, Hook, hooked
+from .session import Event, Hook, eval_mode, hooked
 from .sites import Site, find_sites
 from .stream import stream
 from .texts import Captured, capture
@@ -18,6 +18,7 @@ __all__ = [
     "SiteReport",
     "capture",
     "collate",
+    "eval_mode",
     "find_sites",
     "gate_heads",
     "hidden_states",

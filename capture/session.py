@@ -70,7 +70,7 @@ def hooked(module: Any, *hooks: Hook, proven: bool = True) -> Iterator[tuple[Sit
         prove(module)
     session = _Session(module, sites, hooks)
     with ExitStack() as stack:
-        stack.enter_context(_eval_mode(module))
+        stack.enter_context(eval_mode(module))
         if hooks:
             stack.enter_context(Switched(module, session))
             handle = module.register_forward_pre_hook(session.start)
@@ -138,7 +138,7 @@ def weigh(attention: Tensor, value: Tensor) -> Tensor:
 
 
 @contextmanager
-def _eval_mode(module: Any) -> Iterator[None]:
+def eval_mode(module: Any) -> Iterator[None]:
     """Dropout would make rows of attention sum to anything but 1."""
     training = [part for part in module.modules() if part.training]
     module.eval()

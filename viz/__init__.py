@@ -6,9 +6,9 @@ Every figure function is `f(result, *, ax=None) -> Axes`: it draws, and neither 
         save(head_atlas(summary), "figures/atlas")
 """
 
+from ..errors import FigureError
 from .atlas import head_atlas
 from .attention import attention_grid, attention_lines, attention_map
-from .checks import FigureError
 from .fonts import FontWarning
 from .grids import effect_map, relation_map, statistic_map
 from .lines import probe_lines

@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.transforms import ScaledTranslation
 
-from .checks import FigureError, layer_by_head, table_of
+from ..errors import FigureError
+from .checks import layer_by_head, table_of
 from .grids import grid_height, label_ticks
 from .style import axes_for, axes_inches, figure_of, figure_width, text_height
 

@@ -12,7 +12,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 
-from .checks import FigureError, head_name
+from ..errors import FigureError
+from .checks import head_name
 from .style import PALETTE, SEQUENTIAL, axes_for, figure_of, figure_width, text_height
 from .tokens import dress_labels, shown_tokens
 

@@ -5,11 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import BertologyError
-
-
-class FigureError(BertologyError):
-    """A figure that cannot be drawn from what was given."""
+from ..errors import FigureError
 
 
 def table_of(result: Any, columns: Sequence[str]) -> pd.DataFrame:

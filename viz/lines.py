@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from .checks import FigureError, check_one_row_each, rows_where, table_of
+from ..errors import FigureError
+from .checks import check_one_row_each, rows_where, table_of
 from .style import MARKERS, PALETTE, axes_for, axes_inches, figure_width
 
 _BASELINES = {"majority": "majority class", "lookup": "type lookup"}

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from .checks import FigureError, check_one_row_each, head_name, rows_where, table_of
+from ..errors import FigureError
+from .checks import check_one_row_each, head_name, rows_where, table_of
 from .style import PALETTE, axes_for, text_height
 
 _STATISTIC = "kendall_tau_b"

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from .checks import FigureError
+from ..errors import FigureError
 from .fonts import warn_about_embedding
 from .style import EXPORT, figure_of, settings
 

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
-from .checks import FigureError
+from ..errors import FigureError
 from .fonts import default_families
 
 PALETTE = (

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from bertology.errors import BertologyError
-from bertology.viz.checks import FigureError, head_name, layer_by_head, rows_where, table_of
+from bertology.errors import BertologyError, FigureError
+from bertology.viz.checks import head_name, layer_by_head, rows_where, table_of
 
 TABLE = pd.DataFrame({"layer": [1, 0], "head": [0, 0], "value": [0.5, 0.25], "kind": ["b", "a"]})
 
