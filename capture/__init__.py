@@ -3,7 +3,8 @@
 from .batch import Batch, collate
 from .hidden import hidden_states
 from .interventions import gate_heads, replace_attention, uniform_attention
-from .session import Event, Hook, eval_mode, hooked
+from .mode import eval_mode
+from .session import Event, Hook, hooked
 from .sites import Site, find_sites
 from .stream import stream
 from .texts import Captured, capture

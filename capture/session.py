@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import CaptureError
 from .interface import Switched
+from .mode import eval_mode
 from .sites import Site, find_sites
 from .verify import prove
 
@@ -135,15 +136,3 @@ class _Session:
 def weigh(attention: Tensor, value: Tensor) -> Tensor:
     """Head output (batch, query, head, width): attention (batch, head, query, key) times value."""
     return (attention.to(value.dtype) @ value).transpose(1, 2).contiguous()
-
-
-@contextmanager
-def eval_mode(module: Any) -> Iterator[None]:
-    """Dropout would make rows of attention sum to anything but 1."""
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import CaptureError
 from .interface import Switched, can_switch
+from .mode import eval_mode
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,8 @@ def _dry_run(module: Any) -> tuple[Site, ...]:
             "does (BERT, RoBERTa, ALBERT, DistilBERT, ELECTRA, ERNIE, GPT-2, Llama, …)."
         )
     recorder = _Recorder()
-    training = module.training
-    module.eval()
-    try:
-        with torch.no_grad(), Switched(module, recorder):
-            module(**trial_inputs(module))
-    finally:
-        module.train(training)
+    with torch.no_grad(), eval_mode(module), Switched(module, recorder):
+        module(**trial_inputs(module))
     if not recorder.calls:
         raise CaptureError(
             f"{name} has no attention: a forward pass computed none. bertology looks at softmax "

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CaptureError
+from .mode import eval_mode
 from .sites import Site, find_sites, trial_inputs
 
 if TYPE_CHECKING:
@@ -118,10 +119,8 @@ def _without(module: Any, inputs: dict[str, Tensor], valid: Tensor, site: Site) 
 
 def _outputs(module: Any, inputs: dict[str, Tensor], valid: Tensor) -> Tensor:
     """The first output at real tokens: logits or the last hidden state."""
-    training = module.training
-    module.eval()
-    output = module(**inputs)[0]
-    module.train(training)
+    with eval_mode(module):
+        output = module(**inputs)[0]
     return output[valid] if output.shape[:2] == valid.shape else output
 
 

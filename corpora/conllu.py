@@ -1,17 +1,19 @@
 """CoNLL-U: trees, features, documents, and coreference in `Entity=` (GUM convention).
 
-Format: https://universaldependencies.org/format.html. The library `conllu` parses the lines;
-this module checks them, names the line of every mistake, and builds sentences.
+Format: https://universaldependencies.org/format.html. The library `conllu` reads comments and
+key-value columns; this module checks every line, names the line of a mistake, and builds sentences.
 """
 
 import re
 from pathlib import Path
 
-import conllu
+from conllu.parser import DEFAULT_FIELDS, parse_comment_line, parse_dict_value
 
 from ..errors import CorpusError
+from .files import decode, read_bytes
 from .text import Corpus, Mention, Sentence, sha256_of, words_to_sentence
 
+_NUMBER = re.compile(r"[0-9]+")
 _BRACKET = re.compile(r"\(([^()]+)\)?|([^()]+)\)")
 
 
@@ -25,11 +27,8 @@ def read_conllu(path: str | Path) -> Corpus:
         CorpusError: malformed lines (file, line number, what is wrong), or no sentence.
     """
     source = Path(path)
-    data = source.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{source} is not UTF-8 text ({error}); save it as UTF-8.") from error
+    data = read_bytes(source)
+    text = decode(data, source)
     reader = _Reader(str(source))
     block: list[str] = []
     # Split at newlines only: str.splitlines would also split at U+2028 and the like in a form.
@@ -61,8 +60,7 @@ class _Reader:
         metadata, rows, lines = {}, [], []
         for line_number, line in enumerate(block, start=first_line):
             if line.startswith("#"):
-                key, _, value = line[1:].partition("=")
-                metadata[key.strip()] = value.strip()
+                metadata.update(parse_comment_line(line))
             elif row := self.row(line, line_number):
                 rows.append(row)
                 lines.append(line_number)
@@ -98,11 +96,11 @@ class _Reader:
             )
         if re.fullmatch(r"\d+-\d+|\d+\.\d+", columns[0]):
             return None
-        if not columns[0].isdigit():
+        if not _NUMBER.fullmatch(columns[0]):
             raise self.fail(number, f"the word number {columns[0]!r} is not a number")
         if not columns[1] or columns[1] != columns[1].strip():
             raise self.fail(number, "the word form is empty or has white space around it")
-        return dict(zip(conllu.parser.DEFAULT_FIELDS, columns, strict=True))
+        return dict(zip(DEFAULT_FIELDS, columns, strict=True))
 
     def heads(self, rows: list[dict[str, str]], lines: list[int]) -> tuple[int, ...]:
         """Heads from 0, root -1; empty if the treebank gives none in this sentence."""
@@ -113,7 +111,7 @@ class _Reader:
             return ()
         heads = []
         for row, line in zip(rows, lines, strict=True):
-            if not row["head"].isdigit() or int(row["head"]) > len(rows):
+            if not _NUMBER.fullmatch(row["head"]) or int(row["head"]) > len(rows):
                 raise self.fail(
                     line, f"the head {row['head']!r} is not a number from 0 to {len(rows)}"
                 )
@@ -142,8 +140,8 @@ class _Reader:
         found: list[Mention] = []
         opened: list[tuple[str, int, str]] = []
         for position, (row, line) in enumerate(zip(rows, lines, strict=True)):
-            misc = dict(part.partition("=")[::2] for part in row["misc"].split("|"))
-            for bracket in _BRACKET.finditer(misc.get("Entity", "")):
+            misc = parse_dict_value(row["misc"]) or {}
+            for bracket in _BRACKET.finditer(misc.get("Entity") or ""):
                 if opening := bracket.group(1):
                     entity, _, rest = opening.partition("-")
                     opened.append((entity, position, rest.partition("-")[0]))

@@ -1,6 +1,7 @@
 """Texts with labels: TSV, JSONL and SST trees."""
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from typing import Any
 
 from ..errors import CorpusError
 from .conllu import read_conllu
-from .reading import existing_file, read_plain_text
+from .files import decode, existing_file, read_bytes
+from .reading import read_plain_text
 from .text import (
     Corpus,
     Sentence,
@@ -23,6 +25,8 @@ from .text import (
 )  # fmt: skip
 
 FIELDS = ("text", "text_pair", "label", "rationale")
+_MARKS = {"0", "1", "True", "False", "true", "false"}
+_LONGEST_FIELD = 10**9
 _SST_LEAF = re.compile(r"\((\d) ([^() ]+)\)")
 _SST_BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]"}
 
@@ -95,7 +99,7 @@ def read_examples(path: str | Path, columns: dict[str, str] | None = None) -> Ex
     if source.suffix in (".conllu", ".conll"):
         return examples_of(read_conllu(source))
     if source.suffix == ".txt":
-        starts_tree = source.read_text(encoding="utf-8-sig").lstrip().startswith("(")
+        starts_tree = decode(read_bytes(source), source).lstrip().startswith("(")
         return read_sst(source) if starts_tree else examples_of(read_plain_text(source))
     if source.suffix not in (".tsv", ".csv", ".jsonl"):
         raise CorpusError(
@@ -105,7 +109,7 @@ def read_examples(path: str | Path, columns: dict[str, str] | None = None) -> Ex
     examples = tuple(_example(record, names, where) for where, record in records)
     if not examples:
         raise CorpusError(f"{source} holds no example.")
-    return Examples(str(source), examples, sha256_of(source.read_bytes()))
+    return Examples(str(source), examples, sha256_of(read_bytes(source)))
 
 
 def read_sst(path: str | Path) -> Examples:
@@ -118,7 +122,7 @@ def read_sst(path: str | Path) -> Examples:
     """
     source = existing_file(path)
     examples = []
-    for number, line in enumerate(source.read_text(encoding="utf-8-sig").split("\n"), start=1):
+    for number, line in enumerate(decode(read_bytes(source), source).split("\n"), start=1):
         if not line.strip():
             continue
         leaves = _SST_LEAF.findall(line)
@@ -130,11 +134,11 @@ def read_sst(path: str | Path) -> Examples:
             examples.append(Example(words_to_sentence(words, id=f"line {number}"), label=label))
     if not examples:
         raise CorpusError(f"{source} holds no tree with a label other than neutral.")
-    return Examples(str(source), tuple(examples), sha256_of(source.read_bytes()))
+    return Examples(str(source), tuple(examples), sha256_of(read_bytes(source)))
 
 
 def _json_lines(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(source.read_text(encoding="utf-8-sig").split("\n"), start=1):
+    for number, line in enumerate(decode(read_bytes(source), source).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -147,10 +151,21 @@ def _json_lines(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _table_rows(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with source.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t" if source.suffix == ".tsv" else ",")
+    lines = io.StringIO(decode(read_bytes(source), source), newline="")
+    rows = csv.DictReader(lines, delimiter="\t" if source.suffix == ".tsv" else ",")
+    # The default limit on a field is below the length of a long document.
+    csv.field_size_limit(_LONGEST_FIELD)
+    try:
         for row in rows:
-            yield f"{source}, line {rows.line_num}", row
+            where = f"{source}, line {rows.line_num}"
+            if any("\n" in value for value in row.values() if isinstance(value, str)):
+                raise CorpusError(
+                    f"{where}: a quoted field runs over the end of a line, so rows were merged; "
+                    'write a quotation mark inside a quoted field twice ("").'
+                )
+            yield where, row
+    except csv.Error as error:
+        raise CorpusError(f"{source}, line {rows.line_num}: {error}.") from error
 
 
 def _example(record: dict[str, Any], names: dict[str, str], where: str) -> Example:
@@ -164,18 +179,28 @@ def _example(record: dict[str, Any], names: dict[str, str], where: str) -> Examp
     number = where.rpartition(", ")[2]
     sentence = text_to_sentence(text, id=str(record.get("id") or number))
     pair = record.get(names["text_pair"])
+    if pair is not None and not isinstance(pair, str):
+        raise CorpusError(f"{where}: the field {names['text_pair']!r} is {pair!r}, not a text.")
     label = record.get(names["label"])
-    rationale = record.get(names["rationale"]) or ()
-    if isinstance(rationale, str):
-        rationale = json.loads(rationale)
-    if rationale and len(rationale) != len(sentence):
-        raise CorpusError(
-            f"{where}: the rationale has {len(rationale)} entries for {len(sentence)} words; "
-            "give one 0 or 1 per white-space word."
-        )
+    rationale = _rationale(record.get(names["rationale"]), len(sentence), where)
     return Example(
         sentence,
         text_to_sentence(pair, id=f"{sentence.id} pair") if pair else None,
         None if label in (None, "") else str(label),
-        tuple(bool(mark) for mark in rationale),
+        rationale,
     )
+
+
+def _rationale(given: Any, words: int, where: str) -> tuple[bool, ...]:
+    """One mark per word, from a list, or from a cell such as `[0, 1, 1]` or `0 1 1`."""
+    if given in (None, "", []):
+        return ()
+    marks = re.findall(r"[^\s,\[\]]+", given) if isinstance(given, str) else given
+    if not isinstance(marks, list) or not {str(mark) for mark in marks} <= _MARKS:
+        raise CorpusError(f"{where}: the rationale is {given!r}; give one 0 or 1 per word.")
+    if len(marks) != words:
+        raise CorpusError(
+            f"{where}: the rationale has {len(marks)} entries for {words} words; "
+            "give one 0 or 1 per white-space word."
+        )
+    return tuple(str(mark) in ("1", "True", "true") for mark in marks)

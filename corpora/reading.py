@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import CorpusError
 from .conllu import read_conllu
+from .files import decode, existing_file, read_bytes
 from .text import Corpus, sha256_of, text_to_sentence
 
 
@@ -22,12 +23,9 @@ def read_corpus(path: str | Path) -> Corpus:
 
 def read_plain_text(path: str | Path) -> Corpus:
     """One sentence a line; words are what white space separates; blank lines are passed over."""
-    source = existing_file(path)
-    data = source.read_bytes()
-    try:
-        lines = data.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{source} is not UTF-8 text ({error}); save it as UTF-8.") from error
+    source = Path(path)
+    data = read_bytes(source)
+    lines = decode(data, source).split("\n")
     sentences = tuple(
         text_to_sentence(line.strip(), id=f"line {number}")
         for number, line in enumerate(lines, start=1)
@@ -43,17 +41,3 @@ def sample_treebank() -> Corpus:
     with as_file(files(__package__).joinpath("sample.conllu")) as path:
         corpus = read_conllu(path)
     return Corpus("sample treebank", corpus.sentences, corpus.sha256)
-
-
-def existing_file(path: str | Path) -> Path:
-    """The path, if it is a readable file.
-
-    Raises:
-        CorpusError: it does not exist, or it is a folder.
-    """
-    source = Path(path)
-    if source.is_dir():
-        raise CorpusError(f"{source} is a folder; name one file in it.")
-    if not source.is_file():
-        raise CorpusError(f"There is no file {source}; check the path (now in {Path.cwd()}).")
-    return source

@@ -70,10 +70,6 @@ class Corpus:
         """What is independent, and so resampled: `document` or `sentence`."""
         return independent_unit(self.documents)
 
-    @property
-    def has_syntax(self) -> bool:
-        return any(s.heads for s in self.sentences)
-
     def first(self, limit: int | None) -> "Corpus":
         """The first `limit` sentences (all of them for None)."""
         if limit is None:

@@ -39,7 +39,13 @@ def demo_folder() -> Path:
     return folder
 
 
-@lru_cache(maxsize=32)
 def file_sha256(path: Path) -> str:
+    """The sha256 of a file, remembered until the file changes."""
+    state = path.stat()
+    return _sha256(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=32)
+def _sha256(path: Path, changed: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

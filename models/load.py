@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from ..errors import ModelError
 from .demo import demo_folder, file_sha256
@@ -20,6 +21,8 @@ TASKS = {
     "classification": "AutoModelForSequenceClassification",
 }
 _ARCHITECTURE_ENDINGS = {
+    # A discriminator: it says of each token whether it was replaced, and predicts none.
+    "ElectraForPreTraining": "encoder",
     "ForSequenceClassification": "classification",
     "ForMaskedLM": "masked-lm",
     "ForPreTraining": "masked-lm",
@@ -103,7 +106,7 @@ def load_model(
     return LoadedModel(
         name=str(name),
         module=module.to(place).eval(),
-        tokenizer=_ready(tokenizer, module),
+        tokenizer=_ready(name, tokenizer, module),
         task=task,
         revision=getattr(config, "_commit_hash", None) or revision,
         weights_sha256=_weights_hash(Path(source)),
@@ -165,8 +168,9 @@ def _fetch(name: str | Path, load: Any) -> Any:
     """Run a loading step; turn what goes wrong into one message."""
     try:
         return load()
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error))
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), "")
+        reason = f"{type(error).__name__}: {first.rstrip('.')}."
         offline = "; the hub is switched off by HF_HUB_OFFLINE" if _is_offline() else ""
         raise ModelError(
             f"The model {str(name)!r} cannot be loaded: {reason} Give a folder that holds a "
@@ -188,17 +192,27 @@ def _task_of(config: Any) -> str:
 
 
 def _refuse_missing_weights(name: str | Path, task: str, report: dict[str, Any]) -> None:
-    # The pooler is not used by any target here, and encoders are often saved without it.
-    missing = [key for key in report["missing_keys"] if "pooler" not in key]
+    missing = list(report["missing_keys"])
+    if task != "classification":
+        # Only classifiers read the pooler, and encoders are often saved without it.
+        missing = [key for key in missing if "pooler" not in key]
     if missing:
         shown = ", ".join(sorted(missing)[:3])
         raise ModelError(
             f"The checkpoint {str(name)!r} has no weights for {len(missing)} parameters of a "
-            f"{task} model ({shown}, …), so they would be random; choose another task."
+            f"{task} model ({shown}, …), so they would be random; load it as something else: "
+            'load_model(..., task="encoder").'
         )
 
 
-def _ready(tokenizer: Any, module: Any) -> Any:
+def _ready(name: str | Path, tokenizer: Any, module: Any) -> Any:
+    vocabulary = module.config.get_text_config().vocab_size
+    if len(tokenizer) < vocabulary / 2:
+        # Without vocabulary files transformers builds a tokenizer that knows no word.
+        raise ModelError(
+            f"The tokenizer of {str(name)!r} has {len(tokenizer)} entries for a model of "
+            f"{vocabulary}; its vocabulary files (tokenizer.json or vocab.txt) are missing."
+        )
     if backend := getattr(tokenizer, "backend_tokenizer", None):
         # A tokenizer.json may ask for truncation and padding of its own (the demo's: 128).
         backend.no_truncation()

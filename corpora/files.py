@@ -1,0 +1,44 @@
+"""Opening input files, with one message for what can go wrong."""
+
+from pathlib import Path
+
+from ..errors import CorpusError
+
+
+def existing_file(path: str | Path) -> Path:
+    """The path, if it is a file.
+
+    Raises:
+        CorpusError: it does not exist, or it is a folder.
+    """
+    source = Path(path)
+    if source.is_dir():
+        raise CorpusError(f"{source} is a folder; name one file in it.")
+    if not source.is_file():
+        raise CorpusError(f"There is no file {source}; check the path (now in {Path.cwd()}).")
+    return source
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        CorpusError: it does not exist, or cannot be read.
+    """
+    source = existing_file(path)
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"{source} cannot be read: {error.strerror}.") from error
+
+
+def decode(data: bytes, source: str | Path) -> str:
+    """UTF-8 text, with or without a byte order mark.
+
+    Raises:
+        CorpusError: the file is in another encoding.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{source} is not UTF-8 text ({error}); save it as UTF-8.") from error
