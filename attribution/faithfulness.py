@@ -53,7 +53,8 @@ def faithfulness(
     kept = [n for n, own in enumerate(scores) if len(own.items) >= MIN_ITEMS]
     operators = _operators(model.tokenizer)
     drops = np.full((len(scores), len(operators), len(RANKED), 2), np.nan)
-    generator = np.random.default_rng(seed)
+    # A stream of its own: with the seed alone, ties would fall in the order of the random floor.
+    generator = np.random.default_rng([seed, 1])
     removals = [_removals(scores[n], generator) for n in kept]
     for place, (name, erase) in enumerate(operators.items()):
         values = outcomes(

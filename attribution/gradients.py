@@ -81,7 +81,7 @@ class Completeness:
     def holds(self) -> bool:
         """Whether the relative error is at most 5 %.
 
-        It is larger where 50 points do not follow the path: a model that normalises its word
+        It is larger where the points do not follow the path: a model that normalises its word
         embeddings with nothing added to them (rotary positions, as in Llama) is as good as
         constant along it and jumps near the zero baseline.
         """

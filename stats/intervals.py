@@ -40,6 +40,9 @@ def bootstrap_ratio(
     estimate = _ratio(np.ones((1, units)), top, bottom)[0]
     edge = (1 - LEVEL) / 2
     low, high = _percentiles(np.concatenate(samples), [edge, 1 - edge])
+    if units < 2:
+        # One unit resampled is itself every time: no interval, not one of no width.
+        low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     return estimate.reshape(shape), low.reshape(shape), high.reshape(shape)
 
 

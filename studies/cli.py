@@ -40,13 +40,11 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in th
 CorpusFile = Annotated[
     Path, typer.Option(help="CoNLL-U (.conllu) or plain text, one sentence a line.")
 ]
-Data = Annotated[
-    Path,
-    typer.Option(
-        help="TSV, CSV or JSONL with text and optionally text_pair, label, rationale; SST trees; "
-        "CoNLL-U; or plain text."
-    ),
-]
+_DATA_HELP = (
+    "TSV, CSV or JSONL with text and optionally text_pair, label, rationale; SST trees; "
+    "CoNLL-U; or plain text."
+)
+Data = Annotated[Path, typer.Option(help=_DATA_HELP)]
 Columns = Annotated[
     str | None,
     typer.Option(help="Names in the file, such as text=Text,label=Sentiment."),
@@ -185,8 +183,17 @@ def explain(
 @app.command()
 @_guarded
 def ablate(
-    model: Model,
-    data: Data,
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="Hub id, local folder, or demo.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help=_DATA_HELP)] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file with models, data and optionally columns, modes, seeds, limit; "
+            "instead of MODEL and --data."
+        ),
+    ] = None,
     target: Target = None,
     foil: Foil = None,
     columns: Columns = None,
@@ -198,12 +205,21 @@ def ablate(
 ) -> None:
     """What breaks without each head: zero and mean ablation.
 
-    Writes ablation.csv and importance.csv.
+    Writes ablation.csv and importance.csv; from a study file one ablation.csv over all models,
+    data and seeds, which name them in further columns.
 
     Example: bertology ablate my-classifier --data reviews.jsonl --limit 200
     """
-    common = Common("ablate", model, out, seed, device, limit, resume)
-    commands.ablate(common, data, columns, target, foil)
+    common = Common("ablate", model or "", out, seed, device, limit, resume)
+    if study is not None and model is None and data is None:
+        commands.ablate_study(common, study)
+    elif study is None and model is not None and data is not None:
+        commands.ablate(common, data, columns, target, foil)
+    else:
+        raise BertologyError(
+            "ablate takes either MODEL with --data FILE, or --study FILE alone; "
+            "see bertology ablate --help."
+        )
 
 
 @app.command()

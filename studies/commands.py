@@ -1,10 +1,12 @@
 """What each command does: read, compute, write the files the command promises."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from ..ablation import Ablation, Importance, importance
@@ -19,6 +21,7 @@ from ..probing.heads import HeadAnalysis, analyse_heads
 from ..probing.representations import Probes
 from ..probing.representations import probe as probe_layers
 from .run import Run, file_hash, skipped_texts
+from .study import read_study
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,10 @@ class Common:
     def folder(self) -> Path:
         return self.out or Path(f"bertology-{self.command}")
 
-    def open(self, **settings: Any) -> Run:
+    def open(self, model: LoadedModel, **settings: Any) -> Run:
         """The run of this command; raises OutputError if the folder cannot be used."""
-        known = {"command": self.command, "model": self.model, "seed": self.seed,
-                 "limit": self.limit, **settings}  # fmt: skip
+        known = {"command": self.command, "model": self.model, "weights": model.weights_sha256,
+                 "seed": self.seed, "limit": self.limit, **settings}  # fmt: skip
         return Run(self.folder, known, resume=self.resume)
 
     def load(self) -> LoadedModel:
@@ -51,7 +54,7 @@ def heads(common: Common, corpus_file: Path) -> None:
     """`bertology heads`."""
     corpus = read_corpus(corpus_file).first(common.limit)
     model = common.load()
-    run = common.open(corpus=str(corpus_file), corpus_sha256=corpus.sha256)
+    run = common.open(model, corpus=str(corpus_file), corpus_sha256=corpus.sha256)
     analysis = run.result(
         "heads", HeadAnalysis, lambda: analyse_heads(model, corpus, seed=common.seed)
     )
@@ -68,6 +71,7 @@ def probe(common: Common, train_file: Path, eval_file: Path, task: str) -> None:
     evaluate = evaluate.first(common.limit)
     model = common.load()
     run = common.open(
+        model,
         train=str(train_file), train_sha256=train.sha256,
         eval=str(eval_file), eval_sha256=evaluate.sha256, task=task,
     )  # fmt: skip
@@ -91,6 +95,7 @@ def explain(
     examples = _examples(common, data, columns)
     model = common.load()
     run = common.open(
+        model,
         data=str(data), data_sha256=examples.sha256, columns=columns, target=target, foil=foil,
         unit=unit,
     )  # fmt: skip
@@ -121,23 +126,56 @@ def ablate(
     examples = _examples(common, data, columns)
     model = common.load()
     run = common.open(
-        data=str(data), data_sha256=examples.sha256, columns=columns, target=target, foil=foil
+        model,
+        data=str(data),
+        data_sha256=examples.sha256,
+        columns=columns,
+        target=target,
+        foil=foil,
+    )
+    # First, because it refuses labels that the model does not have before it begins.
+    ablation = run.result(
+        "ablation",
+        Ablation,
+        lambda: ablate_heads(model, examples, target=target, foil=foil, seed=common.seed),
     )
     gradients = run.result(
         "importance",
         Importance,
         lambda: importance(model, examples, target=target, foil=foil, seed=common.seed),
     )
-    ablation = run.result(
-        "ablation",
-        Ablation,
-        lambda: ablate_heads(model, examples, target=target, foil=foil, seed=common.seed),
-    )
     written = [
         run.table("ablation.csv", ablation.table),
         run.table("importance.csv", gradients.table),
     ]
     _finish(run, written, skipped_texts(ablation.provenance))
+
+
+def ablate_study(common: Common, study_file: Path) -> None:
+    """`bertology ablate --study`: every model on every data file with every seed."""
+    study = read_study(study_file)
+    columns = parse_columns(study.columns)
+    data = [read_examples(name, columns).first(study.limit) for name in study.data]
+    run = Run(
+        common.folder,
+        {"command": "ablate", "study": str(study_file), **asdict(study),
+         "data_sha256": [examples.sha256 for examples in data]},
+        resume=common.resume,
+    )  # fmt: skip
+    parts = []
+    for m, name in enumerate(study.models):
+        model = load_model(name, device=common.device)
+        for d, examples in enumerate(data):
+            for seed in study.seeds:
+                ablation = run.result(
+                    f"ablation-model{m}-data{d}-seed{seed}",
+                    Ablation,
+                    partial(ablate_heads, model, examples, modes=study.modes, seed=seed),
+                )
+                parts.append(
+                    ablation.table.assign(model=name, data=Path(study.data[d]).name, seed=seed)
+                )
+    _finish(run, [run.table("ablation.csv", pd.concat(parts, ignore_index=True))], "")
 
 
 def report(common: Common, corpus_file: Path | None, sentence: str | None) -> Path:
@@ -147,6 +185,7 @@ def report(common: Common, corpus_file: Path | None, sentence: str | None) -> Pa
     corpus = _report_corpus(common, corpus_file)
     model = common.load()
     run = common.open(
+        model,
         corpus="sample treebank" if corpus_file is None else str(corpus_file),
         corpus_sha256=corpus.sha256 if corpus_file is None else file_hash(corpus_file),
         sentence=sentence,

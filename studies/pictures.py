@@ -62,11 +62,7 @@ def report_pictures(
             wide=True,
         ),
         *_probe_pictures(layers),
-        Picture(
-            "agreement_gradients",
-            lambda: viz.agreement_points(explanation, against="integrated_gradients"),
-            "Agreement with integrated gradients",
-        ),
+        *_gradient_pictures(explanation),
         Picture("effects", lambda: viz.effect_map(ablation), "Effect of removing a head"),
         Picture(
             "importance",
@@ -102,6 +98,19 @@ def _relation_pictures(heads: HeadAnalysis, hit: Hit | None) -> list[Picture]:
             )
         )
     return pictures
+
+
+def _gradient_pictures(explanation: Explanation) -> list[Picture]:
+    table = explanation.table
+    if table.loc[table["against"] == "integrated_gradients", "n"].max() == 0:
+        return []
+    return [
+        Picture(
+            "agreement_gradients",
+            lambda: viz.agreement_points(explanation, against="integrated_gradients"),
+            "Agreement with integrated gradients",
+        )
+    ]
 
 
 def _probe_pictures(layers: Probes | None) -> list[Picture]:

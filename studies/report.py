@@ -13,6 +13,7 @@ from ..attribution import Explanation, explain
 from ..capture import Captured, capture
 from ..corpora import Corpus, Examples, Sentence, examples_of, sample_treebank
 from ..corpora.text import text_to_sentence, words_to_sentence
+from ..errors import CorpusError
 from ..models import LoadedModel
 from ..models.demo import DESCRIPTION, WEIGHTS_SHA256
 from ..probing.heads import HeadAnalysis, analyse_heads
@@ -81,9 +82,12 @@ def report(
     Raises:
         BertologyError: the folder holds something else, or model and corpus do not fit.
     """
-    chosen = corpus or sample_treebank()
+    chosen = sample_treebank() if corpus is None else corpus
+    if not chosen.sentences:
+        raise CorpusError(f"The corpus {chosen.name} has no sentence; give one that has.")
     settings = {
-        "command": "report", "model": model.name, "seed": seed, "limit": len(chosen),
+        "command": "report", "model": model.name, "weights": model.weights_sha256,
+        "seed": seed, "limit": len(chosen),
         "corpus": chosen.name, "corpus_sha256": chosen.sha256, "sentence": sentence,
     }  # fmt: skip
     run = Run(Path(out), settings, resume=resume)
@@ -190,6 +194,8 @@ def _write_page(
         examples=shown_examples(outcome.heads),
         claims=[claim.sentence for claim in outcome.explanation.verdict().claims],
         completeness=explained.options["completeness_relative_error_median"],
+        incomplete=explained.options["integrated_gradients_incomplete"],
+        explained=explained.sentences,
         skipped=skipped_texts(provenance),
         costly=explained.sentences if len(corpus) > COSTLY_SENTENCES else None,
         provenance=provenance,
@@ -211,6 +217,7 @@ def _hit(model: LoadedModel, heads: HeadAnalysis) -> Hit | None:
     rows = rows[(rows["relation"] == top["relation"]) & rows["correct"].astype(bool)]
     if rows.empty:
         return None
-    words = min((str(words) for words in rows["words"]), key=len).split(" ")
+    shortest = min((str(words) for words in rows["words"]), key=len).split(" ")
+    words = [word.replace("\u00a0", " ") for word in shortest]
     captured = capture(model, words_to_sentence(words, id="hit"))[0]
     return Hit(captured, str(top["relation"]), int(top["layer"]), int(top["head"]))

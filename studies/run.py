@@ -1,6 +1,7 @@
 """A run's output folder: what it holds, and how an interrupted run goes on."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from ..corpora.text import sha256_of
-from ..errors import OutputError
+from ..errors import BertologyError, OutputError
 from ..results import Provenance, Result, installed_versions
 
 R = TypeVar("R", bound=Result)
@@ -42,11 +43,10 @@ class Run:
             raise OutputError(
                 f"The folder {self.folder} is not empty; give a new folder with --out."
             )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"The folder {self.folder} cannot be made: {error}.") from error
-        self._write_manifest("running")
+        # The folder is made with the first result: a refused input must leave none behind.
+        nearest = next(p for p in [self.folder, *self.folder.absolute().parents] if p.exists())
+        if not os.access(nearest, os.W_OK):
+            raise OutputError(f"The folder {self.folder} cannot be written; give another --out.")
 
     def _check_resumable(self, found: dict[str, Any], resume: bool) -> None:
         if not resume:
@@ -67,13 +67,13 @@ class Run:
     def result(self, name: str, kind: type[R], compute: Callable[[], R]) -> R:
         """The result of one analysis: loaded if it is finished, else computed and kept."""
         place = self.folder / RESULTS / name
-        if place.is_dir():
-            outcome = kind.load(place)
-        else:
+        outcome = _loaded(place, kind)
+        if outcome is None:
             outcome = compute()
             partial = place.with_name(f"{name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             outcome.save(partial)
+            shutil.rmtree(place, ignore_errors=True)
             # A rename is atomic: a killed run leaves a whole result or none.
             partial.rename(place)
         self.finished.append(name)
@@ -107,9 +107,21 @@ class Run:
             "provenance": self.provenance,
             "versions": installed_versions(),
         }
+        self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / f"{MANIFEST}.partial"
         partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
         partial.rename(self.folder / MANIFEST)
+
+
+def _loaded(place: Path, kind: type[R]) -> R | None:
+    """A kept result, or None where there is none or it is damaged and must be computed again."""
+    if not place.is_dir():
+        return None
+    try:
+        return kind.load(place)
+    except (BertologyError, OSError, ValueError, KeyError, TypeError) as error:
+        print(f"The result in {place} is damaged ({error}); it is computed again.")
+        return None
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from ..ablation import Ablation, Importance
@@ -70,6 +71,8 @@ def answer_heads(heads: HeadAnalysis) -> str:
         return sentence + "; without a treebank nothing can be said about relations."
     held = best[(best["p_adjusted"] < ALPHA) & best["same_head"].astype(bool)]
     tested = best["p_adjusted"].notna().sum()
+    if tested == 0:
+        return sentence + "; there are too few texts to test which relations heads follow."
     if held.empty:
         return f"{sentence}; none of {tested} relations is followed by one head on both halves."
     top = largest(held, held["difference"])
@@ -96,7 +99,8 @@ def answer_layers(probes: Probes | None) -> str:
             f"{_range(best, _percent)} (word-type lookup {_percent(lookup)}, selectivity "
             f"{100 * best['selectivity']:.0f} points)"
         )
-    return "A linear probe on held-out text reads " + ", and ".join(parts) + "."
+    reading = "A linear probe on held-out text reads " + ", and ".join(parts)
+    return reading + "; the hidden states were picked on these same words."
 
 
 def answer_attention(explanation: Explanation, ablation: Ablation) -> str:
@@ -107,23 +111,43 @@ def answer_attention(explanation: Explanation, ablation: Ablation) -> str:
         & (explanation.table["n"] > 0)
     ]
     if not (scores["score"] == PRIMARY).any():
-        return "Whether attention explains behaviour cannot be said: no text has 6 words or more."
-    own = scores[scores["score"] == PRIMARY].iloc[0]
-    floors = scores[scores["score"].isin(FLOORS)]
-    floor = largest(floors, floors["mean"])
-    gradients = scores.loc[scores["score"] == "integrated_gradients", "mean"].iloc[0]
+        agreement = "Whether attention explains behaviour cannot be said: no text has 6 words"
+    else:
+        own = scores[scores["score"] == PRIMARY].iloc[0]
+        floors = scores[scores["score"].isin(FLOORS)]
+        floor = largest(floors, floors["mean"])
+        agreement = (
+            f"Mean attention ranks words like leave-one-out with τ = {own['mean']:.2f} "
+            f"{_range(own, _two_digits)}, where the best floor ({_plain(floor['score'])}) reaches "
+            f"{floor['mean']:.2f} and {_gradients(scores)}"
+        )
+    return f"{agreement}; {_removal(ablation)}."
+
+
+def _gradients(scores: pd.DataFrame) -> str:
+    own = scores.loc[scores["score"] == "integrated_gradients", "mean"]
+    if own.empty:
+        return "integrated gradients could not be completed"
+    return f"integrated gradients {own.iloc[0]:.2f}"
+
+
+def _removal(ablation: Ablation) -> str:
+    """What removing a head does; the strongest head is chosen on one half of the texts."""
     effects = ablation.table[
         (ablation.table["metric"] == "target") & (ablation.table["mode"] == "zero")
     ]
+    if effects["p_adjusted"].isna().all():
+        return "there are too few texts to test what removing a head does"
     moved = (effects["p_adjusted"] < ALPHA).sum()
-    strongest = largest(effects, effects["delta"].abs())
-    share = abs(strongest["delta"] / strongest["base"])
+    change = ablation.target[0] - ablation.base_target  # (layer, head, example)
+    half = change.shape[-1] // 2
+    first = np.abs(change[..., :half].mean(-1))
+    layer, head = np.unravel_index(first.argmax(), first.shape)
+    share = change[layer, head, half:].mean() / ablation.base_target[half:].mean()
     return (
-        f"Mean attention ranks words like leave-one-out with τ = {own['mean']:.2f} "
-        f"{_range(own, _two_digits)}, where the best floor ({_plain(floor['score'])}) reaches "
-        f"{floor['mean']:.2f} and integrated gradients {gradients:.2f}; removing one head "
-        f"measurably moves the target for {moved} of {len(effects)} heads, most for "
-        f"L{strongest['layer']}H{strongest['head']} ({_percent(share)} of its size)."
+        f"removing one head measurably moves the target for {moved} of {len(effects)} heads; the "
+        f"one that matters most on half of the texts, L{layer}H{head}, moves it by "
+        f"{abs(100 * share):.0f} % on the other half"
     )
 
 

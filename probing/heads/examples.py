@@ -52,5 +52,8 @@ def sample_predictions(
     table = pd.DataFrame(rows, columns=columns)
     sentences = [scan.encodings[i].sentence for i in table["sentence"]]
     table.insert(5, "sentence_id", [sentence.id for sentence in sentences])
-    table["words"] = [" ".join(sentence.words) for sentence in sentences]
+    # A form may hold a space ("10 000"): a no-break space keeps it one word of the text.
+    table["words"] = [
+        " ".join(word.replace(" ", "\u00a0") for word in sentence.words) for sentence in sentences
+    ]
     return table

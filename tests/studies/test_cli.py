@@ -140,6 +140,12 @@ def test_selftest_fails_with_status_1(monkeypatch: pytest.MonkeyPatch, demo) -> 
         (("explain", "demo", "--data", "{corpus}", "--columns", "text"), "write it like text=Text"),
         (("report", "demo", "--corpus", "{bad}"), "line 2: 3 tab-separated columns"),
         (("prune", "demo"), "not there yet"),
+        (("explain", "demo", "--data", "{corpus}", "--target", "x"), "is an encoder"),
+        (("explain", "demo", "--data", "{corpus}", "--unit", "letter"), "unit is 'letter'"),
+        (("probe", "demo", "--train", "{corpus}", "--eval", "{corpus}", "--task", "x"), "'x'"),
+        (("report", "demo", "--corpus", "{corpus}", "--sentence", "{long}"), "at most 512"),
+        (("ablate", "demo"), "either MODEL with --data"),
+        (("ablate", "--study", "{study}"), "unknown key 'model'"),
         (("heads", "demo", "--corpus", "{corpus}", "--device", "cuda:9"), "device 'cuda:9' cannot"),
     ],
 )
@@ -149,6 +155,9 @@ def test_mistakes_give_one_message(sample, tmp_path: Path, words, message: str) 
         "bad": tmp_path / "bad.conllu",
         "empty": tmp_path / "empty.txt",
     }
+    places["long"] = "word " * 600
+    places["study"] = tmp_path / "s.toml"
+    places["study"].write_text('model = "demo"\nmodels = []\ndata = ["none.tsv"]\nlimit = 0\n')
     places["bad"].write_text("# sent_id = 1\n1\ta\tb\n\n")
     places["empty"].write_text("\n")
     done = call(*[word.format(**places) for word in words], *(
@@ -168,16 +177,31 @@ def test_ctrl_c_keeps_what_is_finished(sample, tmp_path: Path, monkeypatch) -> N
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "ablate_heads", stopped)
+        patch.setattr(commands, "importance", stopped)
         done = call("ablate", "demo", "--data", data, "--out", tmp_path / "run")
     assert done.exit_code == 130
     assert "--resume" in done.stderr and "Traceback" not in done.stderr
-    assert (tmp_path / "run" / "results" / "importance").is_dir()
+    assert (tmp_path / "run" / "results" / "ablation").is_dir()
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "importance", stopped)  # must not be computed again
+        patch.setattr(commands, "ablate_heads", stopped)  # must not be computed again
         done = call("ablate", "demo", "--data", data, "--out", tmp_path / "run", "--resume")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "run" / "importance.csv").is_file()
+
+
+def test_study_runs_every_combination_and_reports_every_mistake(tmp_path: Path) -> None:
+    (tmp_path / "d.txt").write_text("The dog saw a cat .\nA cat saw the old dog today .\n")
+    study = tmp_path / "s.toml"
+    study.write_text('models = ["demo"]\ndata = ["d.txt"]\nmodes = ["zero"]\nseeds = [0, 1]\n')
+    done = call("ablate", "--study", study, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "run" / "ablation.csv")
+    assert len(table) == 72 * 2
+    assert set(table["seed"]) == {0, 1} and set(table["model"]) == {"demo"}
+    study.write_text('models = []\ndata = ["e.txt"]\nmodes = ["off"]\nseed = 1\nlimit = 0\n')
+    wrong = call("ablate", "--study", study, "--out", tmp_path / "other")
+    for part in ("unknown key 'seed'", "models must be", "e.txt", "modes must be", "limit must"):
+        assert part in wrong.stderr
 
 
 def test_help_teaches() -> None:

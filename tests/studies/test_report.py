@@ -118,6 +118,20 @@ def test_text_from_data_is_escaped(demo, tmp_path: Path) -> None:
     assert "<script" not in made._repr_html_()
 
 
+def test_report_where_integrated_gradients_fail(shared_file, sample, tmp_path: Path) -> None:
+    # With a zero baseline the path of a Llama-like model is singular.
+    model = bertology.load_model(shared_file("models/stories260K/config.json").parent)
+    made = bertology.report(model, sample.first(6), out=tmp_path / "run")
+    text = made.page.read_text(encoding="utf-8")
+    assert "are left out of their rows" in text
+    assert "too few texts to test" in made.answers[2]
+
+
+def test_an_empty_corpus_is_not_the_sample(demo, tmp_path: Path) -> None:
+    with pytest.raises(bertology.BertologyError, match="has no sentence"):
+        bertology.report(demo, Corpus("empty", (), "0"), out=tmp_path / "run")
+
+
 def test_sentence_of_the_users_choice(demo, sample, made) -> None:
     shown_sentence = import_module("bertology.studies.report")._shown_sentence
     assert shown_sentence(sample, "What is it looking at ?").words[0] == "What"

@@ -29,6 +29,7 @@ def test_a_finished_result_is_loaded_not_computed_again(tmp_path: Path) -> None:
     run = Run(folder, SETTINGS, resume=False)
     first = run.result("heads", Result, outcome)
     assert manifest(folder)["status"] == "running"
+    assert not list(folder.glob("**/*.partial"))
 
     def never() -> Result:
         raise AssertionError("computed again")
@@ -59,8 +60,23 @@ def test_an_interrupted_analysis_leaves_no_half_result(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "run" / "results").iterdir()) == ["one", "two"]
 
 
+def test_a_damaged_result_is_computed_again(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", SETTINGS, resume=False)
+    run.result("one", Result, outcome)
+    (tmp_path / "run" / "results" / "one" / "provenance.json").write_text("{")
+    again = Run(tmp_path / "run", SETTINGS, resume=True).result("one", Result, outcome)
+    pd.testing.assert_frame_equal(again.table, outcome().table)
+
+
+def test_no_folder_before_the_first_result(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", SETTINGS, resume=False)
+    with pytest.raises(BertologyError):
+        run.result("one", Result, lambda: (_ for _ in ()).throw(BertologyError("refused")))
+    assert not (tmp_path / "run").exists()
+
+
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
-    Run(tmp_path / "run", SETTINGS, resume=False)
+    Run(tmp_path / "run", SETTINGS, resume=False).result("one", Result, outcome)
     with pytest.raises(BertologyError, match=r"holds another run.*--resume"):
         Run(tmp_path / "run", SETTINGS, resume=False)
     with pytest.raises(BertologyError, match="seed was 0, now 1"):
