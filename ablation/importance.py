@@ -19,7 +19,7 @@ from .knockout import head_grid
 from .setting import settle, sums_of_units
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Importance(Result):
     """How strongly the target reacts to each head's gate.
 

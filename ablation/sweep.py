@@ -22,7 +22,7 @@ from .setting import Setting, settle
 MODES = ("zero", "mean")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ablation(Result):
     """What happens without each head, one at a time.
 

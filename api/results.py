@@ -48,7 +48,7 @@ class Provenance:
     versions: dict[str, str] = field(default_factory=installed_versions)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """Base of every result: tables and arrays as fields, plus `provenance`.
 
@@ -57,6 +57,17 @@ class Result:
 
     table: pd.DataFrame
     provenance: Provenance
+
+    def __repr__(self) -> str:
+        tables = ", ".join(
+            f"{name} ({len(value)} rows)"
+            if isinstance(value, pd.DataFrame)
+            else f"{name} {value.shape}"
+            for name, value in _parts(self).items()
+        )
+        return (
+            f"{type(self).__name__} of {self.provenance.model} on {self.provenance.data}: {tables}"
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write `folder/*.csv`, `*.npy` and `provenance.json`; returns the folder."""

@@ -22,7 +22,7 @@ from .verdict import Verdict, judge
 from .words import UNITS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation(Result):
     """What `explain` returns; `table` is the agreement (see `agreement.agreement`)."""
 

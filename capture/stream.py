@@ -44,7 +44,10 @@ def stream(
     results: list[Any] = [None] * len(encodings)
     budget = token_budget or batch_tokens(model)
     waiting = plan([len(encoding) for encoding in encodings], budget)[::-1]
-    with tqdm(total=len(encodings), desc=description, unit="text", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=len(encodings), desc=description, unit="text", dynamic_ncols=True,
+        disable=not encodings,
+    ) as bar:  # fmt: skip
         while waiting:
             indices = waiting.pop()
             try:

@@ -19,7 +19,7 @@ from .stream import stream
 QUANTITIES = ("attention", "head_output", "hidden_states")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Captured:
     """What was asked for on one text; the rest is None. Padding is never part of it."""
 
@@ -36,6 +36,14 @@ class Captured:
     @property
     def tokens(self) -> tuple[str, ...]:
         return self.encoding.tokens
+
+    def __repr__(self) -> str:
+        kept = ", ".join(
+            f"{name} {getattr(self, name).shape}"
+            for name in QUANTITIES
+            if getattr(self, name) is not None
+        )
+        return f"Captured({self.encoding.sentence.text[:40]!r}, {len(self.tokens)} tokens: {kept})"
 
 
 def capture(
@@ -58,7 +66,9 @@ def capture(
     """
     if unknown := set(what) - set(QUANTITIES):
         raise CaptureError(f"Cannot capture {sorted(unknown)}; choose from {QUANTITIES}.")
-    given = [texts] if isinstance(texts, str | Sentence) else list(texts)
+    given = [texts] if isinstance(texts, str | Sentence) else texts
+    if not isinstance(given, Sequence) or not all(isinstance(t, str | Sentence) for t in given):
+        raise CaptureError(f"capture takes a text, a sentence, or a list of them; got {texts!r}.")
     encodings = [_encoded(text, model) for text in given]
     with hooked(model.module) as sites:
         chosen = tuple(range(len(sites))) if layers is None else tuple(layers)

@@ -57,7 +57,8 @@ class _Reader:
         return CorpusError(f"{self.source}, line {line}: {problem}")
 
     def add(self, block: list[str], first_line: int) -> None:
-        metadata, rows, lines = {}, [], []
+        metadata: dict[str, str | None] = {}
+        rows, lines = [], []
         for line_number, line in enumerate(block, start=first_line):
             if line.startswith("#"):
                 metadata.update(parse_comment_line(line))

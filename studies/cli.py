@@ -11,8 +11,6 @@ import typer
 from tqdm.auto import tqdm
 
 from ..errors import BertologyError
-from . import commands
-from .commands import Common
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -67,6 +65,7 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
         try:
+            _quieten_libraries()
             command(*arguments, **options)
         except BertologyError as error:
             _close_bars()
@@ -108,7 +107,9 @@ def report(
 
     Example: bertology report bert-base-uncased --corpus en_ewt-ud-dev.conllu --limit 500
     """
-    common = Common("report", model, out, seed, device, limit, resume)
+    from . import commands
+
+    common = commands.Common("report", model, out, seed, device, limit, resume)
     page = commands.report(common, corpus, sentence)
     print(f"The report is in {page}")
 
@@ -130,7 +131,9 @@ def heads(
 
     Example: bertology heads demo --corpus en_ewt-ud-dev.conllu --out heads-ewt
     """
-    commands.heads(Common("heads", model, out, seed, device, limit, resume), corpus)
+    from . import commands
+
+    commands.heads(commands.Common("heads", model, out, seed, device, limit, resume), corpus)
 
 
 @app.command()
@@ -152,7 +155,11 @@ def probe(
 
     Example: bertology probe demo --train train.conllu --eval dev.conllu --task deprel
     """
-    commands.probe(Common("probe", model, out, seed, device, limit, resume), train, eval, task)
+    from . import commands
+
+    commands.probe(
+        commands.Common("probe", model, out, seed, device, limit, resume), train, eval, task
+    )
 
 
 @app.command()
@@ -176,7 +183,9 @@ def explain(
 
     Example: bertology explain my-classifier --data reviews.tsv --columns text=Text,label=Sentiment
     """
-    common = Common("explain", model, out, seed, device, limit, resume)
+    from . import commands
+
+    common = commands.Common("explain", model, out, seed, device, limit, resume)
     commands.explain(common, data, columns, target, foil, unit)
 
 
@@ -210,7 +219,9 @@ def ablate(
 
     Example: bertology ablate my-classifier --data reviews.jsonl --limit 200
     """
-    common = Common("ablate", model or "", out, seed, device, limit, resume)
+    from . import commands
+
+    common = commands.Common("ablate", model or "", out, seed, device, limit, resume)
     if study is not None and model is None and data is None:
         commands.ablate_study(common, study)
     elif study is None and model is not None and data is not None:
@@ -238,6 +249,8 @@ def selftest(model: Model, device: Device = "cpu") -> None:
 
     Prints one line a site: way in, heads, checks. Exit status 1 if one fails.
     """
+    from . import commands
+
     if not commands.selftest(model, device):
         raise typer.Exit(1)
 
@@ -260,7 +273,6 @@ def _close_bars() -> None:
 
 def main() -> None:
     """Entry point of the `bertology` command."""
-    _quieten_libraries()
     app()
 
 

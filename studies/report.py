@@ -11,7 +11,7 @@ import pandas as pd
 from ..ablation import Ablation, Importance, ablate, importance
 from ..attribution import Explanation, explain
 from ..capture import Captured, capture
-from ..corpora import Corpus, Examples, Sentence, examples_of, sample_treebank
+from ..corpora import Corpus, Examples, Sentence, examples_of, read_corpus, sample_treebank
 from ..corpora.text import text_to_sentence, words_to_sentence
 from ..errors import CorpusError
 from ..models import LoadedModel
@@ -64,7 +64,7 @@ class Report:
 
 def report(
     model: LoadedModel,
-    corpus: Corpus | None = None,
+    corpus: Corpus | str | Path | None = None,
     *,
     out: str | Path = "bertology-report",
     sentence: str | None = None,
@@ -74,7 +74,7 @@ def report(
     """Answer the three questions about a model and write the page `out/index.html`.
 
     Args:
-        corpus: default, the sample treebank.
+        corpus: a corpus or the path of one (default: the sample treebank).
         sentence: the sentence whose attention is shown for all heads (default: a short one of
             the corpus).
         resume: go on with an interrupted run of the same settings in `out`.
@@ -82,6 +82,8 @@ def report(
     Raises:
         BertologyError: the folder holds something else, or model and corpus do not fit.
     """
+    if isinstance(corpus, str | Path):
+        corpus = read_corpus(corpus)
     chosen = sample_treebank() if corpus is None else corpus
     if not chosen.sentences:
         raise CorpusError(f"The corpus {chosen.name} has no sentence; give one that has.")
@@ -180,7 +182,7 @@ def _write_page(
     explained = outcome.explanation.provenance
     page = render(
         "report.html",
-        model=model.name,
+        model=Path(model.name).name,
         task=model.task,
         about=DESCRIPTION if model.weights_sha256 == WEIGHTS_SHA256 else "",
         corpus=corpus,
@@ -197,6 +199,7 @@ def _write_page(
         incomplete=explained.options["integrated_gradients_incomplete"],
         explained=explained.sentences,
         skipped=skipped_texts(provenance),
+        unexplained=skipped_texts(explained),
         costly=explained.sentences if len(corpus) > COSTLY_SENTENCES else None,
         provenance=provenance,
     )

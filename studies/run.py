@@ -78,7 +78,7 @@ class Run:
             partial.rename(place)
         self.finished.append(name)
         self.provenance[name] = asdict(outcome.provenance)
-        self._write_manifest("running")
+        self._write_manifest("unfinished")
         return outcome
 
     def table(self, path: str, table: pd.DataFrame) -> Path:

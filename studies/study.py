@@ -40,26 +40,29 @@ def read_study(path: str | Path) -> Study:
     problems = _problems(given, source.parent)
     if problems:
         raise BertologyError(f"The study file {source} is wrong: {'; '.join(problems)}.")
-    data = [str(source.parent / name) for name in given["data"]]
-    lists = {name: tuple(given[name]) for name in ("modes", "seeds") if name in given}
-    return Study(**{**given, **lists, "data": data})
+    return Study(
+        models=given["models"],
+        data=[str(source.parent / name) for name in given["data"]],
+        columns=given.get("columns"),
+        modes=tuple(given.get("modes", MODES)),
+        seeds=tuple(given.get("seeds", (0,))),
+        limit=given.get("limit"),
+    )
 
 
 def _problems(given: dict[str, Any], folder: Path) -> list[str]:
     known = [field.name for field in fields(Study)]
-    found = [
-        f"unknown key {key!r} (known: {', '.join(known)})" for key in given if key not in known
-    ]
+    unknown = [key for key in given if key not in known]
+    found = [f"unknown key {key!r} (known: {', '.join(known)})" for key in unknown]
     for name in ("models", "data"):
         if not _is_list(given.get(name), str):
             found.append(f"{name} must be a list of at least one name, got {given.get(name)!r}")
     if _is_list(given.get("data"), str):
         found += [f"there is no file {folder / name}" for name in given["data"]
                   if not (folder / name).is_file()]  # fmt: skip
-    if "modes" in given and not (
-        _is_list(given["modes"], str) and set(given["modes"]) <= set(MODES)
-    ):
-        found.append(f"modes must be a list of {' and '.join(MODES)}, got {given['modes']!r}")
+    modes = given.get("modes", list(MODES))
+    if not _is_list(modes, str) or not set(modes) <= set(MODES):
+        found.append(f"modes must be a list of {' and '.join(MODES)}, got {modes!r}")
     if "seeds" in given and not _is_list(given["seeds"], int):
         found.append(f"seeds must be a list of whole numbers, got {given['seeds']!r}")
     if not isinstance(given.get("columns", ""), str):

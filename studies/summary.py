@@ -9,6 +9,7 @@ from ..ablation import Ablation, Importance
 from ..attribution import Explanation
 from ..probing.heads import HeadAnalysis
 from ..probing.representations import Probes
+from ..stats import MIN_COUNTS, MIN_UNITS
 
 #: The attention score, the importance measure and the statistic that the report reads first.
 PRIMARY, REFERENCE, STATISTIC = "attention_mean", "leave_one_out", "kendall_tau_b"
@@ -66,7 +67,7 @@ def answer_heads(heads: HeadAnalysis) -> str:
     counts = heads.roles["looks_at"].value_counts()
     most = counts.index[0]
     sentence = f"{counts.iloc[0]} of {len(heads.roles)} heads look mostly at {TARGET_NAMES[most]}"
-    best = heads.best
+    best = heads.best[heads.best["relation"] != "all"]
     if best.empty:
         return sentence + "; without a treebank nothing can be said about relations."
     held = best[(best["p_adjusted"] < ALPHA) & best["same_head"].astype(bool)]
@@ -112,6 +113,12 @@ def answer_attention(explanation: Explanation, ablation: Ablation) -> str:
     ]
     if not (scores["score"] == PRIMARY).any():
         agreement = "Whether attention explains behaviour cannot be said: no text has 6 words"
+    elif scores.loc[scores["score"] == PRIMARY, "descriptive"].iloc[0]:
+        count = scores.loc[scores["score"] == PRIMARY, "n"].iloc[0]
+        agreement = (
+            "There is too little text to say whether attention explains behaviour "
+            f"({count} sentences of 6 words or more; {MIN_COUNTS} in {MIN_UNITS} units are needed)"
+        )
     else:
         own = scores[scores["score"] == PRIMARY].iloc[0]
         floors = scores[scores["score"].isin(FLOORS)]

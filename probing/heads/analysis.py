@@ -15,7 +15,7 @@ from .scan import scan_heads
 from .statistics import OTHER, statistics_table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HeadAnalysis(Result):
     """`table` is `heads.csv`; the others are empty for text without trees."""
 

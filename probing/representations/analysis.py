@@ -21,7 +21,7 @@ from .tasks import check_tasks
 MIN_CONTROL_DRAWS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Probes(Result):
     """Accuracy of probes and baselines; `table` is `probes.csv`.
 

@@ -28,7 +28,7 @@ def test_a_finished_result_is_loaded_not_computed_again(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run = Run(folder, SETTINGS, resume=False)
     first = run.result("heads", Result, outcome)
-    assert manifest(folder)["status"] == "running"
+    assert manifest(folder)["status"] == "unfinished"
     assert not list(folder.glob("**/*.partial"))
 
     def never() -> Result:
