@@ -59,15 +59,9 @@ class Result:
     provenance: Provenance
 
     def __repr__(self) -> str:
-        tables = ", ".join(
-            f"{name} ({len(value)} rows)"
-            if isinstance(value, pd.DataFrame)
-            else f"{name} {value.shape}"
-            for name, value in _parts(self).items()
-        )
-        return (
-            f"{type(self).__name__} of {self.provenance.model} on {self.provenance.data}: {tables}"
-        )
+        shapes = ", ".join(f"{name} {value.shape}" for name, value in _parts(self).items())
+        source = f"{self.provenance.model} on {self.provenance.data}"
+        return f"{type(self).__name__} of {source}: {shapes}"
 
     def save(self, folder: str | Path) -> Path:
         """Write `folder/*.csv`, `*.npy` and `provenance.json`; returns the folder."""

@@ -6,17 +6,14 @@ Names resolve on first use, so that `bertology --help` need not wait for torch.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .report import Report, report
+    from .reporting import Report, report
 
 __all__ = ["Report", "report"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from importlib import import_module
+        from . import reporting
 
-        found = {n: getattr(import_module(f"{__name__}.report"), n) for n in __all__}
-        # Importing the module `report` has put it in the place of the function.
-        globals().update(found)
-        return found[name]
+        return getattr(reporting, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -157,9 +157,8 @@ def probe(
     """
     from . import commands
 
-    commands.probe(
-        commands.Common("probe", model, out, seed, device, limit, resume), train, eval, task
-    )
+    common = commands.Common("probe", model, out, seed, device, limit, resume)
+    commands.probe(common, train, eval, task)
 
 
 @app.command()

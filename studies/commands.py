@@ -180,7 +180,9 @@ def ablate_study(common: Common, study_file: Path) -> None:
 
 def report(common: Common, corpus_file: Path | None, sentence: str | None) -> Path:
     """`bertology report`; returns the page."""
-    from .report import build_report  # matplotlib is slow to import; the other commands do not draw
+    from .reporting import (
+        build_report,  # matplotlib is slow to import; the other commands do not draw
+    )
 
     corpus = _report_corpus(common, corpus_file)
     model = common.load()

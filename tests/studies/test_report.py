@@ -86,7 +86,7 @@ def test_tables_and_figures(made) -> None:
 
 
 def test_resume_draws_the_page_again_without_computing(made, monkeypatch) -> None:
-    module = import_module("bertology.studies.report")  # the function hides it as an attribute
+    module = import_module("bertology.studies.reporting")
 
     for name in ("analyse_heads", "probe", "explain", "ablate", "importance"):
         monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("computed again"))
@@ -133,6 +133,6 @@ def test_an_empty_corpus_is_not_the_sample(demo, tmp_path: Path) -> None:
 
 
 def test_sentence_of_the_users_choice(demo, sample, made) -> None:
-    shown_sentence = import_module("bertology.studies.report")._shown_sentence
+    shown_sentence = import_module("bertology.studies.reporting")._shown_sentence
     assert shown_sentence(sample, "What is it looking at ?").words[0] == "What"
     assert 7 <= len(shown_sentence(sample, None)) <= 12
