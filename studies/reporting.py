@@ -200,6 +200,7 @@ def _write_page(
         explained=explained.sentences,
         skipped=skipped_texts(provenance),
         unexplained=skipped_texts(explained),
+        probed=PROBED_SENTENCES,
         costly=explained.sentences if len(corpus) > COSTLY_SENTENCES else None,
         provenance=provenance,
     )
