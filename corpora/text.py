@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from ..errors import CorpusError
 
@@ -77,23 +78,23 @@ class Corpus:
         return Corpus(self.name, self.sentences[:limit], self.sha256)
 
 
-def words_to_sentence(words: list[str], **annotation: object) -> Sentence:
+def words_to_sentence(words: list[str], **annotation: Any) -> Sentence:
     """A sentence whose text is the words joined by single spaces."""
     spans, position = [], 0
     for word in words:
         spans.append((position, position + len(word)))
         position += len(word) + 1
-    return Sentence(text=" ".join(words), spans=tuple(spans), **annotation)  # type: ignore[arg-type]
+    return Sentence(text=" ".join(words), spans=tuple(spans), **annotation)
 
 
-def text_to_sentence(text: str, **annotation: object) -> Sentence:
+def text_to_sentence(text: str, **annotation: Any) -> Sentence:
     """A sentence from a text as it stands; its words are what white space separates."""
     spans, position = [], 0
     for word in text.split():
         start = text.index(word, position)
         position = start + len(word)
         spans.append((start, position))
-    return Sentence(text=text, spans=tuple(spans), **annotation)  # type: ignore[arg-type]
+    return Sentence(text=text, spans=tuple(spans), **annotation)
 
 
 def documents_of(sentences: Iterable[Sentence]) -> tuple[str, ...]:

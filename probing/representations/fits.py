@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.dummy import DummyClassifier
 from sklearn.utils.parallel import Parallel, delayed
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from .baselines import TypeLookup
