@@ -13,7 +13,7 @@ import torch
 
 from ..capture import Hook, find_sites, hooked
 from ..capture.hidden import find_blocks
-from ..capture.sites import trial_inputs
+from ..capture.ways.trial import trial_of
 from ..errors import CaptureError
 
 #: What each block returned, for each forward pass of a measurement.
@@ -85,21 +85,21 @@ def _restore(block: Any, own_forward: Callable[..., Any] | None) -> None:
 
 def _is_exact(module: Any, blocks: list[Any]) -> bool:
     """Whether restarted passes equal whole ones, with every head of one layer switched off."""
-    inputs = trial_inputs(module)
+    trial = trial_of(module)
     nothing = Hook(observe=lambda event: None, attention=False)
     with torch.no_grad():
         with hooked(module, nothing), recording(module, blocks) as passes:
-            module(**inputs)
+            trial.run(module)
         for layer in range(1, len(blocks)):
             off = Hook(
                 edit_output=lambda event: torch.zeros_like(event.head_output),
                 layers=frozenset([layer]),
             )
             with hooked(module, off):
-                whole = module(**inputs)[0]
+                whole = trial.run(module)
                 try:
                     with skipping(module, blocks, passes, layer):
-                        restarted = module(**inputs)[0]
+                        restarted = trial.run(module)
                 # Blocks may leave each other more than their output (a shared cache, say), and
                 # may fail in any way when it is missing. Such a model runs whole.
                 except Exception:

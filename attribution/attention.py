@@ -91,8 +91,6 @@ def _read(model: Any, batch: Batch, goals: list[Goal]) -> tuple[np.ndarray, np.n
     rolled: list[Tensor] = []
 
     def observe(event: Event) -> None:
-        if event.attention is None:
-            return
         # Rows of padding may hold anything, NaN included, and must not reach a product.
         attention = event.attention.float().where(valid[:, None, :, None], 0.0)
         read.append(torch.einsum("bq,bhqk->bhk", rows, attention))

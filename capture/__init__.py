@@ -2,13 +2,15 @@
 
 from .batch import Batch, collate
 from .hidden import hidden_states
+from .hooked import hooked
 from .interventions import gate_heads, replace_attention, uniform_attention
 from .mode import eval_mode
-from .session import Event, Hook, hooked
+from .session import Event, Hook
 from .sites import Site, find_sites
 from .stream import stream
 from .texts import Captured, capture
 from .verify import SiteReport, verify
+from .ways.declare import declare
 
 __all__ = [
     "Batch",
@@ -19,6 +21,7 @@ __all__ = [
     "SiteReport",
     "capture",
     "collate",
+    "declare",
     "eval_mode",
     "find_sites",
     "gate_heads",

@@ -36,8 +36,6 @@ def uniform_attention(heads: Tensor) -> Hook:
     """
 
     def edit(event: Event) -> Tensor:
-        if event.attention is None:
-            raise RuntimeError("edit_attention always gets attention")
         even = event.visible.to(event.attention.dtype)
         even = even / even.sum(-1, keepdim=True).clamp(min=1)
         chosen = heads[event.site.layer].to(event.attention.device).view(1, -1, 1, 1)

@@ -1,33 +1,73 @@
 """Sessions: hooks on attention that exist inside a `with` block and nowhere else."""
 
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
 from ..errors import CaptureError
-from .interface import Switched
+from .guards import guard
 from .mode import eval_mode
 from .sites import Site, find_sites
-from .verify import prove
+from .ways.computation import Block, Computation
+from .ways.opening import open_ways
 
 
 @dataclass(frozen=True)
 class Event:
-    """One attention computation, as a hook sees it. Tensors are live: detach what you keep."""
+    """One attention computation, or some rows of it, as a hook sees it.
+
+    Tensors are live: detach what you keep. Each is computed when it is first looked at.
+    """
 
     site: Site
-    attention: Tensor | None
-    """(batch, head, query, key); None unless a hook asks for attention."""
-    visible: Tensor
-    """(batch, 1, query, key), True where the mask lets the query see the key."""
-    value: Tensor
-    """(batch, head, key, width); shared key/value heads are repeated."""
-    head_output: Tensor
-    """(batch, query, head, width), before the output projection."""
+    computation: Computation
+    block: Block | None = None
+
+    @property
+    def attention(self) -> Tensor:
+        """(batch, head, row, key): the hook's rows and heads; every one if it chose none."""
+        return self.block.attention if self.block else self.computation.attention
+
+    @property
+    def visible(self) -> Tensor:
+        """(batch, 1, row, key), True where the mask lets the query see the key."""
+        return self.block.visible if self.block else self.computation.visible
+
+    @property
+    def rows(self) -> slice:
+        """The query positions that axis 2 of `attention` stands for (of chosen ones, the range)."""
+        return self.block.rows if self.block else slice(0, self.visible.shape[2])
+
+    @property
+    def keys(self) -> slice:
+        """The key positions that axis 3 stands for; to all others these rows are blind."""
+        return self.block.keys if self.block else slice(0, self.visible.shape[3])
+
+    @property
+    def query(self) -> Tensor:
+        """(batch, head, query, width), as it meets the keys."""
+        return self.computation.query
+
+    @property
+    def key(self) -> Tensor:
+        """(batch, head, key, width); shared key heads are repeated."""
+        return self.computation.key
+
+    @property
+    def value(self) -> Tensor:
+        """(batch, head, key, width); shared value heads are repeated."""
+        return self.computation.value
+
+    @property
+    def head_output(self) -> Tensor:
+        """(batch, query, head, width), before the output projection."""
+        return self.computation.head_output
 
 
 @dataclass(frozen=True)
@@ -36,103 +76,185 @@ class Hook:
 
     `edit_attention` returns the attention to use instead, and the head output is computed
     again from it; `edit_output` returns the head output to use instead. Edits come first, so
-    `observe` sees what the model goes on with. `layers` limits the hook (None: every layer).
-    The fast kernel stays where `attention` is False and there is no `edit_attention`.
+    `observe` sees what the model goes on with. The fast kernel stays unless a hook looks at
+    attention.
+
+    Args:
+        attention: whether `observe` looks at attention.
+        layers, stacks, kinds: limit the hook to some sites (None: all).
+        heads, queries: limit the attention that `observe` sees; it is computed beside the fast
+            kernel, whose output the model keeps.
+        block: rows that `observe` sees at a time; it is called for each block of rows, and no
+            more of the (query, key) matrix exists at once.
     """
 
     observe: Callable[[Event], None] | None = None
     edit_attention: Callable[[Event], Tensor] | None = None
     edit_output: Callable[[Event], Tensor] | None = None
     attention: bool = True
-    layers: frozenset[int] | None = None
-
-    def needs_attention(self, site: Site) -> bool:
-        asked = self.edit_attention is not None or (self.attention and self.observe is not None)
-        return asked and self.is_at(site)
+    layers: Collection[int] | None = None
+    stacks: Collection[str] | None = None
+    kinds: Collection[str] | None = None
+    heads: Sequence[int] | None = None
+    queries: Sequence[int] | None = None
+    block: int | None = None
 
     def is_at(self, site: Site) -> bool:
-        return self.layers is None or site.layer in self.layers
+        return (
+            (self.layers is None or site.layer in self.layers)
+            and (self.stacks is None or site.stack in self.stacks)
+            and (self.kinds is None or site.kind in self.kinds)
+        )
+
+    @property
+    def is_partial(self) -> bool:
+        return self.heads is not None or self.queries is not None
+
+    @property
+    def forms_attention(self) -> bool:
+        """Whether it needs every row of every head at once."""
+        looks = self.attention and self.observe is not None
+        return self.edit_attention is not None or (
+            looks and self.block is None and not self.is_partial
+        )
 
 
 @contextmanager
-def hooked(module: Any, *hooks: Hook, proven: bool = True) -> Iterator[tuple[Site, ...]]:
-    """Run `module` with hooks on its attention; yields the sites.
-
-    The module is put into eval mode inside, and everything is as it was afterwards, also
-    after an exception. Sessions may be nested. The first session of a model proves on a small
-    batch that what is captured is what the model computes.
-
-    Raises:
-        CaptureError: attention cannot be reached, or the proof fails.
-    """
-    sites = find_sites(module)
-    _check_layers(hooks, sites)
-    if proven:
-        prove(module)
-    session = _Session(module, sites, hooks)
-    with ExitStack() as stack:
+def session(module: Any, *hooks: Hook) -> Iterator[tuple[Site, ...]]:
+    """Run `module` with hooks on its attention, unproven; see `hooked`."""
+    with _owned(module), ExitStack() as stack:
+        guard(module)
+        sites = find_sites(module)
+        _check(hooks, sites)
+        listener = Session(module, sites, hooks)
         stack.enter_context(eval_mode(module))
         if hooks:
-            stack.enter_context(Switched(module, session))
-            handle = module.register_forward_pre_hook(session.start)
-            stack.callback(handle.remove)
+            stack.enter_context(open_ways(module, sites, listener))
+        handle = module.register_forward_pre_hook(listener.start, with_kwargs=True)
+        stack.callback(handle.remove)
         yield sites
 
 
-def _check_layers(hooks: tuple[Hook, ...], sites: tuple[Site, ...]) -> None:
-    known = {site.layer for site in sites}
+def _check(hooks: tuple[Hook, ...], sites: tuple[Site, ...]) -> None:
+    layers = {site.layer for site in sites}
+    heads = max(site.heads for site in sites)
+    known: Mapping[str, set[Any]] = {
+        "layers": layers,
+        "stacks": {site.stack for site in sites},
+        "kinds": {site.kind for site in sites},
+        "heads": set(range(heads)),
+    }
     for hook in hooks:
-        if hook.layers is not None and (unknown := hook.layers - known):
+        for name, there in known.items():
+            asked = getattr(hook, name)
+            if asked is not None and (unknown := set(asked) - there):
+                has = f"0 to {max(there)}" if name in ("layers", "heads") else sorted(there)
+                raise CaptureError(
+                    f"{name.capitalize()} {sorted(unknown)} do not exist; this model has {has}."
+                )
+        if not any(hook.is_at(site) for site in sites):
             raise CaptureError(
-                f"Layers {sorted(unknown)} do not exist; this model has layers 0 to {max(known)}."
+                f"No attention site has layers {hook.layers}, stacks {hook.stacks} and kinds "
+                f"{hook.kinds} at once; the sites are {', '.join(map(str, sites))}."
             )
 
 
-class _Session:
-    """Follows the calls of one forward pass and hands them to the hooks."""
+_owners: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
+_lock = threading.Lock()
 
-    def __init__(self, module: Any, sites: tuple[Site, ...], hooks: tuple[Hook, ...]) -> None:
-        ids = {name: id(part) for name, part in module.named_modules()}
-        self.sites = {(ids[site.module], site.call): site for site in sites}
-        self.hooks = hooks
-        self.calls: Counter[int] = Counter()
 
-    def start(self, *_: object) -> None:
+@contextmanager
+def _owned(module: Any) -> Iterator[None]:
+    """Refuse a session where another thread has one: hooks would see both threads' batches."""
+    me = threading.get_ident()
+    with _lock:
+        owners = _owners.setdefault(module, [])
+        if any(owner != me for owner in owners):
+            raise CaptureError(
+                f"Another thread is capturing this {type(module).__name__}; give each thread a "
+                "model of its own (copy.deepcopy), or take turns."
+            )
+        owners.append(me)
+    try:
+        yield
+    finally:
+        with _lock:
+            owners.pop()
+
+
+@dataclass
+class Session:
+    """Follows the computations of a forward pass and hands them to the hooks."""
+
+    module: Any
+    sites: tuple[Site, ...]
+    hooks: tuple[Hook, ...]
+    calls: Counter[str] = field(default_factory=Counter)
+    thread: int = field(default_factory=threading.get_ident)
+
+    def __post_init__(self) -> None:
+        self.names = {id(part): name for name, part in self.module.named_modules()}
+        self.by_module: dict[str, list[Site]] = {}
+        for site in self.sites:
+            self.by_module.setdefault(site.module, []).append(site)
+
+    def start(self, module: Any, arguments: Any, named: dict[str, Any]) -> None:
+        if threading.get_ident() != self.thread:
+            raise CaptureError(
+                f"This {type(module).__name__} is being captured by another thread; give each "
+                "thread a model of its own (copy.deepcopy), or take turns."
+            )
+        _refuse_dead_arguments(named)
         self.calls.clear()
 
-    def site(self, module: Any) -> Site:
-        found = self.sites.get((id(module), self.calls[id(module)]))
-        if found is None:
+    def computed(self, part: Any, computation: Computation) -> None:
+        sites = self.by_module.get(self.names[id(part)])
+        if sites is None:
             raise CaptureError(
-                f"{type(module).__name__} computed attention more often than in the dry run "
-                "(gradient checkpointing, or a part of the model called on its own); switch "
-                "checkpointing off and call the whole model."
+                f"{self.names[id(part)]} ({type(part).__name__}) computed attention, which it "
+                "did not in the dry run; it would go unseen."
             )
-        return found
-
-    def wants_attention(self, module: Any) -> bool:
-        site = self.site(module)
-        return any(hook.needs_attention(site) for hook in self.hooks)
-
-    def computed(
-        self, module: Any, value: Tensor, visible: Tensor, attention: Tensor | None, output: Tensor
-    ) -> Tensor:
-        site = self.site(module)
-        self.calls[id(module)] += 1
-        event = Event(site, attention, visible, value, output)
-        for hook in self.hooks:
-            if not hook.is_at(site):
-                continue
+        # A part of the model may run without the rest (an encoder, before its decoder writes).
+        site = sites[self.calls[site_name := sites[0].module] % len(sites)]
+        self.calls[site_name] += 1
+        hooks = [hook for hook in self.hooks if hook.is_at(site)]
+        event = Event(site, computation)
+        if any(hook.forms_attention for hook in hooks):
+            _ = computation.attention
+        for hook in hooks:
             if hook.edit_attention is not None:
-                edited = hook.edit_attention(event)
-                event = replace(event, attention=edited, head_output=weigh(edited, value))
+                computation.replace_attention(hook.edit_attention(event))
+            _observe_rows(hook, event)
+        for hook in hooks:
             if hook.edit_output is not None:
-                event = replace(event, head_output=hook.edit_output(event))
-            if hook.observe is not None:
+                computation.head_output = hook.edit_output(event)
+            if hook.observe is not None and not _sees_rows(hook):
                 hook.observe(event)
-        return event.head_output
 
 
-def weigh(attention: Tensor, value: Tensor) -> Tensor:
-    """Head output (batch, query, head, width): attention (batch, head, query, key) times value."""
-    return (attention.to(value.dtype) @ value).transpose(1, 2).contiguous()
+def _sees_rows(hook: Hook) -> bool:
+    return hook.attention and (hook.block is not None or hook.is_partial)
+
+
+def _observe_rows(hook: Hook, event: Event) -> None:
+    if hook.observe is None or not _sees_rows(hook):
+        return
+    if hook.block is None or hook.is_partial:
+        chosen = event.computation.selected(hook.heads, hook.queries)
+        hook.observe(Event(event.site, event.computation, chosen))
+        return
+    for block in event.computation.blocks(hook.block):
+        hook.observe(Event(event.site, event.computation, block))
+
+
+def _refuse_dead_arguments(named: dict[str, Any]) -> None:
+    if named.get("head_mask") is not None:
+        raise CaptureError(
+            "head_mask has no effect on models of today: it is accepted and ignored. Use "
+            "hooked(module, gate_heads(gates)) instead."
+        )
+    if named.get("output_attentions"):
+        raise CaptureError(
+            "output_attentions gives nothing with the fast kernels. Leave it out: inside this "
+            "block a Hook(observe=…) sees the attention, and capture(model, texts) returns it."
+        )

@@ -1,16 +1,20 @@
 """Where a model computes attention: one site per computation of a forward pass."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
 
 from ..errors import CaptureError
-from .interface import Switched, can_switch
 from .mode import eval_mode
+from .ways.declare import Declaration, declaration
+from .ways.discovery import Found, discover
+from .ways.trial import trial_of
+
+#: Module names that speak of attention from a decoder to an encoder.
+_CROSS = ("crossattention", "encdecattention", "encoder_attn", "cross_attn")
 
 
 @dataclass(frozen=True)
@@ -20,33 +24,37 @@ class Site:
     module: str
     """Dotted name of the module that computes it."""
     call: int
-    """The n-th call of that module in the forward pass, from 0 (ALBERT shares one module)."""
+    """The n-th computation of that module in a forward pass, from 0 (ALBERT shares a module)."""
     stack: str
+    """`encoder` or `decoder`; a stack of its own is a decoder if it never looks ahead."""
     kind: str
+    """`self` or `cross`."""
     layer: int
+    """Counts from 0 within stack and kind."""
     heads: int
+    way_in: str = "attention interface"
+    memory: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+    """Kinds of keys that precede the text's own, and how many there can be of each."""
 
     def __str__(self) -> str:
         return f"{self.stack} {self.kind} layer {self.layer} ({self.module})"
 
+    def key_labels(self, queries: int, keys: int) -> tuple[str, ...]:
+        """What each key of a (query, key) map is: a memory position, or the text's own token.
 
-class _Recorder:
-    """Notes which modules compute attention, in order."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[int, int]] = []
-
-    def wants_attention(self, module: Any) -> bool:
-        return False
-
-    def computed(
-        self, module: Any, value: Tensor, visible: Tensor, attention: Tensor | None, output: Tensor
-    ) -> Tensor:
-        self.calls.append((id(module), output.shape[2]))
-        return output
+        Memory positions count backwards from the text: `memory -1` is the nearest.
+        """
+        own = [f"token {place}" for place in range(min(queries, keys))] if self.memory else [
+            f"token {place}" for place in range(keys)]  # fmt: skip
+        labels, left = own, keys - len(own)
+        for name, most in reversed(self.memory):
+            count = min(most, left)
+            labels = [f"{name} {place}" for place in range(-count, 0)] + labels
+            left -= count
+        return tuple([f"earlier {place}" for place in range(-left, 0)] + labels)
 
 
-_known: WeakKeyDictionary[Any, tuple[Site, ...]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, tuple[Declaration | None, tuple[Site, ...]]] = WeakKeyDictionary()
 
 
 def find_sites(module: Any) -> tuple[Site, ...]:
@@ -55,56 +63,51 @@ def find_sites(module: Any) -> tuple[Site, ...]:
     Raises:
         CaptureError: the model has no attention, or none that can be reached.
     """
-    if module not in _known:
-        _known[module] = _dry_run(module)
-    return _known[module]
+    declared, known = declaration(module), _known.get(module)
+    if known is None or known[0] is not declared:
+        _known[module] = known = declared, _dry_run(module)
+    return known[1]
 
 
-def trial_inputs(module: Any) -> dict[str, Tensor]:
-    """A small batch of two lengths, the second row right-padded; ids are fixed, not random."""
-    length, device = 6, next(module.parameters()).device
-    vocabulary = module.config.get_text_config().vocab_size
-    ids = (torch.arange(2 * length, device=device).view(2, length) * 7 + 5) % vocabulary
-    mask = torch.ones_like(ids)
-    mask[1, 4:] = 0
-    # RoBERTa-like models take positions from where the ids are padding.
-    pad = getattr(module.config, "pad_token_id", None)
-    if pad is not None:
-        ids = torch.where(ids == pad, (ids + 1) % vocabulary, ids)
-        ids[1, 4:] = pad
-    return {"input_ids": ids, "attention_mask": mask}
+def forget_sites(module: Any) -> None:
+    """Let the next look at a model find its sites anew, after its parts have changed."""
+    _known.pop(module, None)
 
 
 def _dry_run(module: Any) -> tuple[Site, ...]:
+    trial = trial_of(module)
+    with torch.no_grad(), eval_mode(module):
+        found = discover(module, trial)
     name = type(module).__name__
-    if getattr(module.config, "is_encoder_decoder", False):
+    if not found:
         raise CaptureError(
-            f"{name} is an encoder-decoder model; only single-stack models are captured so far. "
-            "Give its encoder or its decoder alone."
+            f"{name} has no attention that can be reached: a forward pass computed no softmax "
+            "over keys that then weighs values. Choose a model that has softmax attention, or "
+            "say where yours is: declare(module, 'name.of.the.attention.module', …)."
         )
-    if not can_switch(module):
-        raise CaptureError(
-            f"{name} does not take its attention from transformers' attention interface, the one "
-            "way in there is so far, or it has no attention at all. Use a model of a family that "
-            "does (BERT, RoBERTa, ALBERT, DistilBERT, ELECTRA, ERNIE, GPT-2, Llama, …)."
-        )
-    recorder = _Recorder()
-    with torch.no_grad(), eval_mode(module), Switched(module, recorder):
-        module(**trial_inputs(module))
-    if not recorder.calls:
-        raise CaptureError(
-            f"{name} has no attention: a forward pass computed none. bertology looks at softmax "
-            "attention; choose a model that has it."
-        )
-    names = {id(part): part_name for part_name, part in module.named_modules()}
-    calls: Counter[int] = Counter()
+    calls: Counter[str] = Counter()
+    layers: Counter[tuple[str, str]] = Counter()
     sites = []
-    for layer, (part, heads) in enumerate(recorder.calls):
-        stack = "decoder" if _is_causal(module, names[part]) else "encoder"
-        sites.append(Site(names[part], calls[part], stack, "self", layer, heads))
-        calls[part] += 1
+    for one in found:
+        stack, kind = _stack(module, one), _kind(one)
+        layer = layers[stack, kind]
+        sites.append(
+            Site(one.name, calls[one.name], stack, kind, layer, one.heads, one.way, one.memory)
+        )
+        calls[one.name] += 1
+        layers[stack, kind] += 1
     return tuple(sites)
 
 
-def _is_causal(module: Any, part_name: str) -> bool:
-    return bool(getattr(module.get_submodule(part_name), "is_causal", False))
+def _stack(module: Any, one: Found) -> str:
+    for name in one.name.split("."):
+        if name in ("encoder", "decoder"):
+            two = getattr(getattr(module, "config", None), "is_encoder_decoder", False)
+            if two or name == "decoder":
+                return name
+    return "decoder" if one.causal else "encoder"
+
+
+def _kind(one: Found) -> str:
+    name = one.name.lower()
+    return "cross" if one.other_states or any(part in name for part in _CROSS) else "self"

@@ -13,7 +13,8 @@ from ..corpora.text import text_to_sentence
 from ..errors import CaptureError
 from .batch import Batch
 from .hidden import hidden_states as collecting_hidden_states
-from .session import Event, Hook, hooked
+from .hooked import hooked
+from .session import Event, Hook
 from .stream import stream
 
 QUANTITIES = ("attention", "head_output", "hidden_states")
@@ -93,7 +94,7 @@ def _capture_batch(
     kept: dict[str, dict[int, np.ndarray]] = {"attention": {}, "head_output": {}}
 
     def observe(event: Event) -> None:
-        if event.attention is not None and "attention" in what:
+        if "attention" in what:
             kept["attention"][event.site.layer] = event.attention.float().cpu().numpy()
         if "head_output" in what:
             kept["head_output"][event.site.layer] = event.head_output.float().cpu().numpy()

@@ -1,25 +1,32 @@
 """Proof on attach: what is captured is what the model computes.
 
 A list of supported names would be wrong with the next release of transformers; a small padded
-batch shows whether rows sum to 1, attention times values equals the head output, outputs stay
-unchanged, and an edit changes them.
+batch shows whether rows sum to 1, attention times values equals the head output, some rows and
+heads alone equal the whole, outputs stay unchanged, and an edit changes them.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from ..errors import CaptureError
+from .guards import guard
 from .mode import eval_mode
-from .sites import Site, find_sites, trial_inputs
+from .session import Event, Hook, session
+from .sites import Site, find_sites
+from .ways.computation import weigh
+from .ways.trial import Trial, trial_of
 
-if TYPE_CHECKING:
-    from .session import Event
-
-CHECKS = ("rows sum to 1", "attention x values = head output", "output unchanged", "edit acts")
+CHECKS = (
+    "rows sum to 1",
+    "attention x values = head output",
+    "rows and heads alone = the whole",
+    "output unchanged",
+    "edit acts",
+)
 # Many models take the softmax of double precision scores in single precision.
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6, torch.float16: 5e-3, torch.bfloat16: 4e-2}
 
@@ -29,7 +36,6 @@ class SiteReport:
     """The outcome of every check at one site; `failures` says what went wrong, if anything."""
 
     site: Site
-    way_in: str = "attention interface"
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -37,7 +43,8 @@ class SiteReport:
         return not self.failures
 
 
-_proven: WeakSet[Any] = WeakSet()
+#: The sites of each model that has been proven.
+_proven: WeakKeyDictionary[Any, tuple[Site, ...]] = WeakKeyDictionary()
 
 
 def prove(module: Any) -> None:
@@ -46,7 +53,8 @@ def prove(module: Any) -> None:
     Raises:
         CaptureError: a check fails; the message names the site and the check.
     """
-    if module in _proven:
+    guard(module)
+    if _proven.get(module) is find_sites(module):
         return
     failed = [report for report in verify(module) if not report.passed]
     if failed:
@@ -55,7 +63,7 @@ def prove(module: Any) -> None:
             f"The attention of {type(module).__name__} cannot be captured exactly: {details}. "
             "Its numbers would be wrong, so nothing is captured."
         )
-    _proven.add(module)
+    _proven[module] = find_sites(module)
 
 
 def verify(module: Any) -> list[SiteReport]:
@@ -64,48 +72,86 @@ def verify(module: Any) -> list[SiteReport]:
     Raises:
         CaptureError: attention cannot be reached at all.
     """
+    guard(module)
     reports = {site: SiteReport(site) for site in find_sites(module)}
-    inputs = trial_inputs(module)
-    valid = inputs["attention_mask"].bool()
-    with torch.no_grad():
-        before = _outputs(module, inputs, valid)
-        during = _check_rows_and_values(module, inputs, valid, reports)
-        scale = max(1.0, before.abs().max().item())
-        change = (during - before).abs().max().item()
-        if not change <= _tolerance(before) * scale:
-            for report in reports.values():
-                report.failures.append(f"{CHECKS[2]}: it changes by {change:.1e}")
+    trial = trial_of(module)
+    with torch.no_grad(), eval_mode(module):
+        before = _outputs(module, trial)
+        whole: dict[Site, Tensor] = {}
+        during = _check_rows_and_values(module, trial, reports, whole)
+        in_parts = _check_parts(module, trial, reports, whole)
+        for after in (during, in_parts):
+            change = (after - before).abs().max().item()
+            if not change <= _tolerance(before) * max(1.0, before.abs().max().item()):
+                for report in reports.values():
+                    report.failures.append(f"{CHECKS[3]}: it changes by {change:.1e}")
         for site, report in reports.items():
-            if torch.equal(_without(module, inputs, valid, site), during):
-                report.failures.append(f"{CHECKS[3]}: zeroing every head changes nothing")
+            if torch.equal(_without(module, trial, site), during):
+                report.failures.append(f"{CHECKS[4]}: zeroing every head changes nothing")
     return list(reports.values())
 
 
 def _check_rows_and_values(
-    module: Any, inputs: dict[str, Tensor], valid: Tensor, reports: dict[Site, SiteReport]
+    module: Any, trial: Trial, reports: dict[Site, SiteReport], whole: dict[Site, Tensor]
 ) -> Tensor:
-    from .session import Hook, hooked, weigh
-
-    def observe(event: "Event") -> None:
+    def observe(event: Event) -> None:
         attention, report = event.attention, reports[event.site]
-        if attention is None or attention.dim() != 4:
+        if attention.dim() != 4:
             report.failures.append("no attention (batch, head, query, key) came out")
             return
+        whole[event.site] = attention
+        valid = _valid(trial, event)
         tolerance = _tolerance(attention)
-        excess = (attention.float().sum(-1) - 1).abs().amax(1)[valid].max().item()
-        if not excess <= tolerance:
-            report.failures.append(f"{CHECKS[0]}: off by {excess:.1e}")
+        sums = attention.float().sum(-1).transpose(1, 2)[valid]
+        # Where heads have a sink, a part of each row goes to no key.
+        has_sink = getattr(module.get_submodule(event.site.module), "sinks", None) is not None
+        excess = (sums - 1).clamp(min=0) if has_sink else (sums - 1).abs()
+        if not excess.max().item() <= tolerance:
+            report.failures.append(f"{CHECKS[0]}: off by {excess.max().item():.1e}")
         distance = (weigh(attention, event.value) - event.head_output).abs()[valid].max().item()
-        if not distance <= tolerance * max(1.0, event.head_output.abs().max().item()):
+        if not distance <= tolerance * max(1.0, event.head_output[valid].abs().max().item()):
             report.failures.append(f"{CHECKS[1]}: off by {distance:.1e}")
 
-    with hooked(module, Hook(observe=observe), proven=False):
-        return _outputs(module, inputs, valid)
+    with session(module, Hook(observe=observe)):
+        return _outputs(module, trial)
 
 
-def _without(module: Any, inputs: dict[str, Tensor], valid: Tensor, site: Site) -> Tensor:
-    from .session import Hook, hooked
+def _check_parts(
+    module: Any, trial: Trial, reports: dict[Site, SiteReport], whole: dict[Site, Tensor]
+) -> Tensor:
+    """Two rows at a time, and the last head of the last row, against the whole map."""
 
+    def compare(event: Event, heads: slice) -> None:
+        rows = event.rows
+        same = whole[event.site][:, heads, rows, event.keys]
+        valid = _valid(trial, event)[:, rows]
+        distance = (event.attention - same).abs().amax((1, 3))[valid].amax()
+        if valid.any() and not distance.item() <= _tolerance(same):
+            reports[event.site].failures.append(f"{CHECKS[2]}: off by {distance.item():.1e}")
+
+    def in_blocks(event: Event) -> None:
+        if event.site in whole:
+            compare(event, slice(None))
+
+    def alone(event: Event) -> None:
+        if event.site in whole:
+            compare(event, slice(0, 1))
+
+    first = Hook(observe=alone, heads=[0], queries=[0])
+    with session(module, Hook(observe=in_blocks, block=2), first):
+        return _outputs(module, trial)
+
+
+def _valid(trial: Trial, event: Event) -> Tensor:
+    """(batch, query), True where a row is no padding, as far as that is known."""
+    batch, _, queries, _ = event.computation.visible.shape
+    rows = trial.rows
+    if rows is not None and rows.shape == (batch, queries):
+        return rows
+    return torch.ones(batch, queries, dtype=torch.bool, device=event.visible.device)
+
+
+def _without(module: Any, trial: Trial, site: Site) -> Tensor:
     # The same eager computation as before the edit, so that only the edit can change the output.
     zero = Hook(
         observe=lambda event: None,
@@ -113,15 +159,15 @@ def _without(module: Any, inputs: dict[str, Tensor], valid: Tensor, site: Site) 
             torch.zeros_like(event.head_output) if event.site == site else event.head_output
         ),
     )
-    with hooked(module, zero, proven=False):
-        return _outputs(module, inputs, valid)
+    with session(module, zero):
+        return _outputs(module, trial)
 
 
-def _outputs(module: Any, inputs: dict[str, Tensor], valid: Tensor) -> Tensor:
+def _outputs(module: Any, trial: Trial) -> Tensor:
     """The first output at real tokens: logits or the last hidden state."""
-    with eval_mode(module):
-        output = module(**inputs)[0]
-    return output[valid] if output.shape[:2] == valid.shape else output
+    output = trial.run(module)
+    rows = trial.rows
+    return output[rows] if rows is not None and output.shape[:2] == rows.shape else output
 
 
 def _tolerance(tensor: Tensor) -> float:

@@ -82,8 +82,6 @@ def _scan_batch(model: LoadedModel, batch: Batch) -> Sequence[_SentenceScan]:
     predictions: list[np.ndarray] = []
 
     def observe(event: Event) -> None:
-        if event.attention is None:
-            raise RuntimeError("a hook that observes attention always gets it")
         attention = event.attention.float()
         statistics.append(reduce_attention(attention, event.visible, features).cpu().numpy())
         even = event.visible / event.visible.sum(-1, keepdim=True).clamp(min=1)

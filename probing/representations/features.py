@@ -80,7 +80,7 @@ def _pooled_batch(model: LoadedModel, batch: Batch) -> list[np.ndarray]:
     # Hidden states need no proof of attention, only eval mode.
     with (
         torch.no_grad(),
-        hooked(model.module, proven=False),
+        hooked(model.module),
         hidden_states(model.module) as states,
     ):
         model.module(**batch.inputs)

@@ -93,7 +93,7 @@ def test_the_fast_kernel_stays_when_only_head_outputs_are_asked(tiny_model, plai
     model, kept = tiny_model("bert"), []
     batch = batch_of(model, plain_words.texts)
     run(model, batch, Hook(observe=lambda e: kept.append(e), attention=False))
-    assert all(event.attention is None for event in kept)
+    assert all(event.computation.known_attention is None for event in kept)
     run(model, batch, Hook(observe=lambda e: kept.append(e), layers=frozenset({1})))
     assert [event.site.layer for event in kept[3:]] == [1]
 
@@ -271,16 +271,9 @@ def test_models_without_attention_and_other_ways_are_named() -> None:
     fnet = transformers.FNetModel(transformers.FNetConfig(intermediate_size=48, **sizes))
     with pytest.raises(BertologyError, match="FNetModel has no attention"):
         find_sites(fnet)
-    xlnet = transformers.XLNetModel(
-        transformers.XLNetConfig(vocab_size=60, d_model=32, n_layer=2, n_head=4, d_inner=48)
-    )
-    with pytest.raises(BertologyError, match="XLNetModel does not take its attention"):
-        find_sites(xlnet)
-    t5 = transformers.T5Model(
-        transformers.T5Config(vocab_size=60, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4)
-    )
-    with pytest.raises(BertologyError, match="encoder-decoder"):
-        find_sites(t5)
+    mamba = transformers.MambaModel(transformers.MambaConfig(**sizes))
+    with pytest.raises(BertologyError, match="MambaModel has no attention"):
+        find_sites(mamba)
 
 
 def test_verify_sees_a_model_whose_edits_do_nothing(tiny_model) -> None:
@@ -294,7 +287,7 @@ def test_verify_sees_a_model_whose_edits_do_nothing(tiny_model) -> None:
 
 
 def test_verify_sees_attention_that_is_not_what_the_model_uses(tiny_model, monkeypatch) -> None:
-    from bertology.capture import interface
+    from bertology.capture.ways import interface
 
     model = tiny_model("bert")
     own = interface.own_eager

@@ -1,0 +1,280 @@
+"""One attention computation, of which only what is asked for is computed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ...errors import CaptureError
+from .masks import Mask
+
+#: Eager attention: query, key, value, additive mask, and the rows, keys and heads they are,
+#: to (output (batch, row, head, width), attention (batch, head, row, key)).
+Eager = Callable[
+    [Tensor, Tensor, Tensor, Tensor | None, slice, slice, slice], tuple[Tensor, Tensor]
+]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of attention, complete but for keys that none of these rows can see."""
+
+    rows: slice
+    keys: slice
+    attention: Tensor
+    """(batch, head, row, key)."""
+    visible: Tensor
+    """(batch, 1, row, key)."""
+
+
+class Computation(Protocol):
+    """What every way into attention gives."""
+
+    @property
+    def query(self) -> Tensor: ...
+    @property
+    def key(self) -> Tensor: ...
+    @property
+    def value(self) -> Tensor: ...
+    @property
+    def attention(self) -> Tensor: ...
+    @property
+    def visible(self) -> Tensor: ...
+
+    head_output: Tensor
+
+    def replace_attention(self, attention: Tensor) -> None: ...
+
+    def selected(self, heads: Sequence[int] | None, queries: Sequence[int] | None) -> Block: ...
+
+    def blocks(self, size: int) -> Iterator[Block]: ...
+
+
+class Kernel:
+    """A computation of which query, key, value and mask are known.
+
+    The head output comes from the fast kernel, unless attention was formed for every row: then
+    it is the output that belongs to that attention.
+    """
+
+    def __init__(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Mask,
+        eager: Eager,
+        fast: Callable[[], Tensor],
+        *,
+        cuts_heads: bool = True,
+    ) -> None:
+        self.query = query
+        self.shared_key, self.shared_value = key, value
+        self.mask = mask
+        self.eager = eager
+        self.fast = fast
+        self.cuts_heads = cuts_heads
+        self._attention: Tensor | None = None
+        self._head_output: Tensor | None = None
+
+    @cached_property
+    def key(self) -> Tensor:
+        """(batch, head, key, width); shared key heads are repeated."""
+        return repeated(self.shared_key, self.query.shape[1])
+
+    @cached_property
+    def value(self) -> Tensor:
+        """(batch, head, key, width); shared value heads are repeated."""
+        return repeated(self.shared_value, self.query.shape[1])
+
+    @property
+    def visible(self) -> Tensor:
+        return self.mask.visible
+
+    @property
+    def attention(self) -> Tensor:
+        """(batch, head, query, key)."""
+        if self._attention is None:
+            rows, keys = slice(0, self.query.shape[2]), slice(0, self.shared_key.shape[2])
+            self._head_output, self._attention = self._eager(rows, keys, self.visible)
+        return self._attention
+
+    @property
+    def known_attention(self) -> Tensor | None:
+        """The attention if it was formed, for models that hand it on."""
+        return self._attention
+
+    @property
+    def head_output(self) -> Tensor:
+        """(batch, query, head, width)."""
+        if self._head_output is None:
+            self._head_output = self.fast()
+        return self._head_output
+
+    @head_output.setter
+    def head_output(self, output: Tensor) -> None:
+        self._head_output = output
+
+    def replace_attention(self, attention: Tensor) -> None:
+        self._attention = attention
+        self._head_output = weigh(attention, self.value)
+
+    def selected(self, heads: Sequence[int] | None, queries: Sequence[int] | None) -> Block:
+        """Chosen heads and query positions, computed beside the fast kernel."""
+        keys = slice(0, self.shared_key.shape[2])
+        rows = slice(0, self.query.shape[2])
+        if queries is not None:
+            rows = slice(min(queries), max(queries) + 1)
+        attention = self._attention
+        visible = self.visible if attention is not None else self.mask.visible_rows(rows)
+        if attention is None:
+            groups = self._groups(heads)
+            _, attention = self._eager(rows, keys, visible, groups)
+            heads = None if heads is None else [h - groups.start for h in heads]
+            queries = None if queries is None else [q - rows.start for q in queries]
+        return Block(rows, keys, *pick(attention, visible, heads, queries))
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Attention in blocks of rows; the head output is put together on the way."""
+        length = self.query.shape[2]
+        if self._attention is not None or length <= size:
+            yield from cut(self.attention, self.visible, size)
+            return
+        outputs = []
+        for start in range(0, length, size):
+            rows = slice(start, min(start + size, length))
+            visible = self.mask.visible_rows(rows)
+            keys = _seen(visible)
+            output, attention = self._eager(rows, keys, visible)
+            outputs.append(output)
+            yield Block(rows, keys, attention, visible[..., keys])
+            del attention
+        if self._head_output is None:
+            self._head_output = torch.cat(outputs, dim=1)
+
+    def _groups(self, heads: Sequence[int] | None) -> slice:
+        """The query heads to compute: whole groups around the chosen ones, as keys are shared."""
+        count, shared = self.query.shape[1], self.query.shape[1] // self.shared_key.shape[1]
+        if heads is None or not self.cuts_heads:
+            return slice(0, count)
+        return slice(min(heads) // shared * shared, (max(heads) // shared + 1) * shared)
+
+    def _eager(
+        self, rows: slice, keys: slice, visible: Tensor, heads: slice | None = None
+    ) -> tuple[Tensor, Tensor]:
+        heads = heads or slice(0, self.query.shape[1])
+        shared = self.query.shape[1] // self.shared_key.shape[1]
+        groups = slice(heads.start // shared, heads.stop // shared)
+        return self.eager(
+            self.query[:, heads, rows],
+            self.shared_key[:, groups, keys],
+            self.shared_value[:, groups, keys],
+            self.mask.additive(rows, keys, visible),
+            rows,
+            keys,
+            heads,
+        )
+
+
+class Given:
+    """A computation whose attention the model's own code has formed already."""
+
+    def __init__(
+        self,
+        attention: Tensor,
+        value: Callable[[], Tensor],
+        head_output: Callable[[Tensor], Tensor],
+        visible: Callable[[], Tensor],
+    ) -> None:
+        self._attention = attention
+        self._value = value
+        self._multiply = head_output
+        self._visible = visible
+        self._head_output: Tensor | None = None
+
+    @property
+    def query(self) -> Tensor:
+        raise CaptureError(
+            "Query and key are not available at this site: the model forms attention in code of "
+            "its own. Attention, value and head output are."
+        )
+
+    key = query
+
+    @cached_property
+    def value(self) -> Tensor:
+        """(batch, head, key, width)."""
+        return self._value()
+
+    @property
+    def attention(self) -> Tensor:
+        """(batch, head, query, key)."""
+        return self._attention
+
+    @cached_property
+    def visible(self) -> Tensor:
+        """(batch, 1, query, key)."""
+        return self._visible()
+
+    @property
+    def head_output(self) -> Tensor:
+        """(batch, query, head, width)."""
+        if self._head_output is None:
+            self._head_output = self._multiply(self._attention)
+        return self._head_output
+
+    @head_output.setter
+    def head_output(self, output: Tensor) -> None:
+        self._head_output = output
+
+    def replace_attention(self, attention: Tensor) -> None:
+        self._attention = attention
+        self._head_output = None
+
+    def selected(self, heads: Sequence[int] | None, queries: Sequence[int] | None) -> Block:
+        rows, keys = (slice(0, n) for n in self._attention.shape[-2:])
+        if queries is not None:
+            rows = slice(min(queries), max(queries) + 1)
+        return Block(rows, keys, *pick(self._attention, self.visible, heads, queries))
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        return cut(self._attention, self.visible, size)
+
+
+def weigh(attention: Tensor, value: Tensor) -> Tensor:
+    """Head output (batch, query, head, width): attention (batch, head, query, key) times value."""
+    return (attention.to(value.dtype) @ value).transpose(1, 2).contiguous()
+
+
+def repeated(shared: Tensor, heads: int) -> Tensor:
+    """Key or value heads repeated until there is one for each query head."""
+    times = heads // shared.shape[1]
+    return shared.repeat_interleave(times, dim=1) if times > 1 else shared
+
+
+def pick(
+    attention: Tensor, visible: Tensor, heads: Sequence[int] | None, queries: Sequence[int] | None
+) -> tuple[Tensor, Tensor]:
+    """Chosen heads and rows of a map and of its mask."""
+    if heads is not None:
+        attention = attention[:, list(heads)]
+    if queries is not None:
+        attention, visible = attention[:, :, list(queries)], visible[:, :, list(queries)]
+    return attention, visible
+
+
+def cut(attention: Tensor, visible: Tensor, size: int) -> Iterator[Block]:
+    """A whole map as blocks of rows."""
+    keys = slice(0, attention.shape[-1])
+    for start in range(0, attention.shape[-2], size):
+        rows = slice(start, min(start + size, attention.shape[-2]))
+        yield Block(rows, keys, attention[:, :, rows], visible[:, :, rows])
+
+
+def _seen(visible: Tensor) -> slice:
+    """The range of keys outside of which no row sees anything."""
+    seen = visible.flatten(0, -2).any(0).nonzero()
+    return slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, visible.shape[-1])

@@ -1,0 +1,119 @@
+"""Inputs for a dry run: a small padded batch that any model of a kind can read."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import CaptureError
+from .declare import declared_example
+
+_LENGTH, _TARGET = 6, 5
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a dry run calls the module with, and which rows of it are no padding."""
+
+    arguments: tuple[Any, ...] = ()
+    named: dict[str, Any] = field(default_factory=dict)
+    rows: Tensor | None = None
+    """(batch, token), True for tokens of the first input; None if every row counts."""
+
+    def run(self, module: Any) -> Tensor:
+        """The first tensor the module returns: logits or the last hidden state."""
+        return first_tensor(module(*self.arguments, **self.named))
+
+
+def trial_of(module: Any) -> Trial:
+    """The example a user declared, or a batch made up from the configuration.
+
+    Raises:
+        CaptureError: the module has no configuration, and nothing was declared.
+    """
+    if (example := declared_example(module)) is not None:
+        return Trial(example.arguments, example.named)
+    if not hasattr(module, "config") or not hasattr(module, "main_input_name"):
+        raise CaptureError(
+            f"{type(module).__name__} is no model of transformers, so nothing is known of its "
+            "inputs. Say where its attention is and give an example: declare(module, "
+            "'name.of.the.attention.module', example=(…))."
+        )
+    named = getattr(_Inputs, module.main_input_name, _Inputs.input_ids)(module)
+    rows = named.get("attention_mask")
+    if getattr(module.config, "is_encoder_decoder", False) and hasattr(module, "get_decoder"):
+        named["decoder_input_ids"] = _ids(module, _TARGET)
+    return Trial((), named, None if rows is None else rows.bool())
+
+
+class _Inputs:
+    """What each kind of model reads, by the name of its main input."""
+
+    @staticmethod
+    def input_ids(module: Any) -> dict[str, Tensor]:
+        """Two texts, the second right-padded; ids are fixed, not random."""
+        length = trial_length(module.config)
+        ids = _ids(module, length)
+        mask = torch.ones_like(ids)
+        mask[1, length * 2 // 3 :] = 0
+        # RoBERTa-like models take positions from where the ids are padding.
+        pad = getattr(module.config, "pad_token_id", None)
+        if pad is not None:
+            ids[mask == 0] = pad
+        return {"input_ids": ids, "attention_mask": mask}
+
+    @staticmethod
+    def pixel_values(module: Any) -> dict[str, Tensor]:
+        config = module.config
+        size = config.image_size
+        sides = size if isinstance(size, list | tuple) else (size, size)
+        return {"pixel_values": _waves(module, 2, config.num_channels, *sides)}
+
+    @staticmethod
+    def input_features(module: Any) -> dict[str, Tensor]:
+        config = module.config
+        frames = 2 * config.max_source_positions
+        return {"input_features": _waves(module, 2, config.num_mel_bins, frames)}
+
+
+def trial_length(config: Any) -> int:
+    """Long enough that sparse attention is sparse."""
+    if getattr(config, "attention_type", "") == "block_sparse":
+        return config.block_size * (2 * config.num_random_blocks + 6)
+    if window := getattr(config, "attention_window", None):
+        return 3 * max(window if isinstance(window, list | tuple) else [window])
+    return _LENGTH
+
+
+def _ids(module: Any, length: int) -> Tensor:
+    config, device = module.config.get_text_config(), input_device(module)
+    vocabulary = getattr(config, "vocab_size", None) or 1_000
+    ids = (torch.arange(2 * length, device=device).view(2, length) * 7 + 5) % vocabulary
+    pad = getattr(module.config, "pad_token_id", None)
+    return ids if pad is None else torch.where(ids == pad, (ids + 1) % vocabulary, ids)
+
+
+def _waves(module: Any, *shape: int) -> Tensor:
+    """Numbers between -1 and 1 without any pattern a model could share."""
+    parameter = next(module.parameters())
+    count = torch.Size(shape).numel()
+    values = (torch.arange(count, device=input_device(module)) * 0.7).sin()
+    return values.view(shape).to(parameter.dtype)
+
+
+def input_device(module: Any) -> torch.device:
+    """Where inputs go: the device of the embeddings, where parts lie on several."""
+    source = module.get_input_embeddings() if hasattr(module, "hf_device_map") else module
+    return next(source.parameters()).device
+
+
+def first_tensor(output: Any) -> Tensor:
+    """The first tensor in what a module returned."""
+    if isinstance(output, Tensor):
+        return output
+    values = output.values() if isinstance(output, dict) else output
+    for value in values:
+        if isinstance(value, Tensor):
+            return value
+    raise CaptureError("The module returns no tensor, so it cannot be shown to be unchanged.")
