@@ -1,6 +1,7 @@
 """Attention, head outputs and hidden states of the user's own module, proven exact."""
 
 from .batch import Batch, collate
+from .finite import refuse_infinite
 from .hidden import hidden_states
 from .hooked import hooked
 from .interventions import gate_heads, replace_attention, uniform_attention
@@ -27,6 +28,7 @@ __all__ = [
     "gate_heads",
     "hidden_states",
     "hooked",
+    "refuse_infinite",
     "replace_attention",
     "stream",
     "uniform_attention",

@@ -42,12 +42,17 @@ class Event:
     @property
     def rows(self) -> slice:
         """The query positions that axis 2 of `attention` stands for (of chosen ones, the range)."""
-        return self.block.rows if self.block else slice(0, self.visible.shape[2])
+        return self.block.rows if self.block else slice(0, self.computation.visible_shape[2])
 
     @property
     def keys(self) -> slice:
         """The key positions that axis 3 stands for; to all others these rows are blind."""
-        return self.block.keys if self.block else slice(0, self.visible.shape[3])
+        return self.block.keys if self.block else slice(0, self.computation.visible_shape[3])
+
+    @property
+    def mask_key(self) -> object:
+        """Equal for computations that share their mask; None where that is not known."""
+        return self.computation.mask_key
 
     @property
     def query(self) -> Tensor:
@@ -84,8 +89,9 @@ class Hook:
         layers, stacks, kinds: limit the hook to some sites (None: all).
         heads, queries: limit the attention that `observe` sees; it is computed beside the fast
             kernel, whose output the model keeps.
-        block: rows that `observe` sees at a time; it is called for each block of rows, and no
-            more of the (query, key) matrix exists at once.
+        block: how many attention weights `observe` sees at a time, a row of every head at
+            least; it is called for each block of rows, and no more of the (query, key) matrix
+            exists at once.
     """
 
     observe: Callable[[Event], None] | None = None
@@ -243,7 +249,9 @@ def _observe_rows(hook: Hook, event: Event) -> None:
         chosen = event.computation.selected(hook.heads, hook.queries)
         hook.observe(Event(event.site, event.computation, chosen))
         return
-    for block in event.computation.blocks(hook.block):
+    batch, _, _, keys = event.computation.visible_shape
+    rows = max(1, hook.block // (batch * event.site.heads * keys))
+    for block in event.computation.blocks(rows):
         hook.observe(Event(event.site, event.computation, block))
 
 

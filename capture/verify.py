@@ -119,7 +119,7 @@ def _check_rows_and_values(
 def _check_parts(
     module: Any, trial: Trial, reports: dict[Site, SiteReport], whole: dict[Site, Tensor]
 ) -> Tensor:
-    """Two rows at a time, and the last head of the last row, against the whole map."""
+    """One row at a time, and the last head of the last row, against the whole map."""
 
     def compare(event: Event, heads: slice) -> None:
         rows = event.rows
@@ -138,17 +138,17 @@ def _check_parts(
             compare(event, slice(0, 1))
 
     first = Hook(observe=alone, heads=[0], queries=[0])
-    with session(module, Hook(observe=in_blocks, block=2), first):
+    with session(module, Hook(observe=in_blocks, block=1), first):
         return _outputs(module, trial)
 
 
 def _valid(trial: Trial, event: Event) -> Tensor:
     """(batch, query), True where a row is no padding, as far as that is known."""
-    batch, _, queries, _ = event.computation.visible.shape
+    batch, _, queries, _ = event.computation.visible_shape
     rows = trial.rows
     if rows is not None and rows.shape == (batch, queries):
         return rows
-    return torch.ones(batch, queries, dtype=torch.bool, device=event.visible.device)
+    return torch.ones(batch, queries, dtype=torch.bool, device=event.attention.device)
 
 
 def _without(module: Any, trial: Trial, site: Site) -> Tensor:

@@ -43,6 +43,10 @@ class Computation(Protocol):
     def attention(self) -> Tensor: ...
     @property
     def visible(self) -> Tensor: ...
+    @property
+    def visible_shape(self) -> tuple[int, ...]: ...
+    @property
+    def mask_key(self) -> object: ...
 
     head_output: Tensor
 
@@ -93,6 +97,14 @@ class Kernel:
     @property
     def visible(self) -> Tensor:
         return self.mask.visible
+
+    @property
+    def visible_shape(self) -> tuple[int, ...]:
+        return self.mask.shape
+
+    @property
+    def mask_key(self) -> object:
+        return self.mask.recipe
 
     @property
     def attention(self) -> Tensor:
@@ -218,6 +230,13 @@ class Given:
     def visible(self) -> Tensor:
         """(batch, 1, query, key)."""
         return self._visible()
+
+    @property
+    def visible_shape(self) -> tuple[int, ...]:
+        batch, _, queries, keys = self._attention.shape
+        return batch, 1, queries, keys
+
+    mask_key: object = None
 
     @property
     def head_output(self) -> Tensor:

@@ -5,14 +5,17 @@ from .best import best_heads
 from .examples import sample_predictions
 from .relations import Dependents, gold_dependents, predict_heads, relation_table, word_maps
 from .roles import head_roles
+from .rows import BLOCK, STATISTICS, RowSums, TokenFeatures, reduce_attention
 from .scan import HeadScan, scan_heads
-from .statistics import STATISTICS, TokenFeatures, reduce_attention, statistics_table
+from .statistics import statistics_table
 
 __all__ = [
+    "BLOCK",
     "STATISTICS",
     "Dependents",
     "HeadAnalysis",
     "HeadScan",
+    "RowSums",
     "TokenFeatures",
     "analyse_heads",
     "best_heads",

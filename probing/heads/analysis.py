@@ -11,8 +11,9 @@ from .best import COLUMNS, best_heads
 from .examples import sample_predictions
 from .relations import gold_dependents, relation_table, score
 from .roles import head_roles
+from .rows import OTHER
 from .scan import scan_heads
-from .statistics import OTHER, statistics_table
+from .statistics import statistics_table
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from .statistics import OTHER
+from .rows import OTHER
 
 #: From this share of the largest possible entropy on, a head looks nowhere in particular
 #: (the broad heads of Clark et al. 2019, section 3.3).

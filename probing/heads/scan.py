@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...capture import Batch, Event, Hook, hooked, stream
+from ...capture import Batch, Event, Hook, hooked, refuse_infinite, stream
 from ...corpora import Corpus, Encoding, encode_all
 from ...corpora.text import units_of
 from ...errors import CorpusError
 from ...models import LoadedModel
-from .relations import membership, predict_heads, word_maps
-from .statistics import STATISTICS, TokenFeatures, reduce_attention
+from .rows import BLOCK, STATISTICS, RowSums, TokenFeatures
+from .words import WordMaps
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class HeadScan:
     baselines: np.ndarray
     """(sentence, layer, statistic), the same for attention spread evenly over visible keys."""
     predictions: list[np.ndarray]
-    """Per sentence (layer, head, direction, word), from `predict_heads`."""
+    """Per sentence (layer, head, direction, word), from `predict_heads`; no words without trees."""
     skipped: list[list[str]]
 
     @property
@@ -75,28 +75,33 @@ def scan_heads(model: LoadedModel, corpus: Corpus) -> HeadScan:
 
 
 def _scan_batch(model: LoadedModel, batch: Batch) -> Sequence[_SentenceScan]:
-    features = TokenFeatures.of(batch.encodings, batch.mask, torch.float32)
-    belongs = membership(batch.encodings, batch.mask, torch.float32)
-    statistics: list[np.ndarray] = []
-    baselines: list[np.ndarray] = []
-    predictions: list[np.ndarray] = []
+    sums = RowSums(TokenFeatures.of(batch.encodings, batch.mask))
+    maps = WordMaps(batch.encodings, batch.mask) if _has_trees(batch) else None
 
     def observe(event: Event) -> None:
-        attention = event.attention.float()
-        statistics.append(reduce_attention(attention, event.visible, features).cpu().numpy())
-        even = event.visible / event.visible.sum(-1, keepdim=True).clamp(min=1)
-        baselines.append(reduce_attention(even, event.visible, features)[:, 0].cpu().numpy())
-        heads = predict_heads(word_maps(attention, belongs))
-        predictions.append(heads.to(torch.int16).cpu().numpy())
+        sums.observe(event)
+        if maps is not None:
+            maps.observe(event)
 
-    with torch.no_grad(), hooked(model.module, Hook(observe=observe)):
+    with torch.no_grad(), hooked(model.module, Hook(observe=observe, block=BLOCK)) as sites:
         model.module(**batch.inputs)
-    rows = np.array(batch.lengths, dtype=np.float32)[:, None, None, None]
+    rows = np.array(batch.lengths, dtype=np.float64)[:, None, None, None]
     # Axis 0 becomes the sentence.
-    stacked = np.stack(statistics, axis=1) / rows
-    even_stacked = np.stack(baselines, axis=1) / rows[..., 0]
-    answers = np.stack(predictions, axis=1)
+    values = np.stack([sums.values[site].cpu().numpy() for site in sites], axis=1) / rows
+    even = np.stack([sums.baselines[site].cpu().numpy() for site in sites], axis=1) / rows[..., 0]
+    refuse_infinite(values, sites, batch.encodings)
+    answers = maps.predictions(sites) if maps is not None else None
     return [
-        _SentenceScan(stacked[i], even_stacked[i], answers[i, ..., : len(encoding.sentence)])
+        _SentenceScan(
+            values[i],
+            even[i],
+            np.empty((*values.shape[1:3], 2, 0), np.int16)
+            if answers is None
+            else answers[i, ..., : len(encoding.sentence)],
+        )
         for i, encoding in enumerate(batch.encodings)
     ]
+
+
+def _has_trees(batch: Batch) -> bool:
+    return any(encoding.sentence.heads for encoding in batch.encodings)

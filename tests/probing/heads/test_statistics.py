@@ -17,7 +17,7 @@ from bertology.probing.heads import (
     scan_heads,
     statistics_table,
 )
-from bertology.probing.heads.statistics import OTHER
+from bertology.probing.heads.rows import OTHER
 
 NAMES = (*STATISTICS, OTHER)
 

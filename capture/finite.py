@@ -1,0 +1,30 @@
+"""Attention that is not a number."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..corpora import Encoding
+from ..errors import CaptureError
+from .sites import Site
+
+
+def refuse_infinite(
+    values: np.ndarray, sites: Sequence[Site], encodings: Sequence[Encoding]
+) -> None:
+    """Refuse NaN or infinite numbers of a batch, naming where they are.
+
+    Args:
+        values: (sentence, site, …).
+
+    Raises:
+        CaptureError: some value is not finite.
+    """
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        sentence, site = encodings[bad[0][0]].sentence, sites[bad[0][1]]
+        raise CaptureError(
+            f"The attention of {site} is NaN or infinite in sentence {sentence.id!r} "
+            f"({sentence.text[:60]!r}). The weights may be damaged, or the type too narrow "
+            "(float16): load the model in float32 or bfloat16, or leave the sentence out."
+        )

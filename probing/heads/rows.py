@@ -1,0 +1,184 @@
+"""Reducing attention to statistics where it is computed, a block of rows at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...capture import Event, Site
+from ...corpora import Encoding
+
+#: The statistics of `heads.csv`, in the order of the last axis of what `reduce_attention` returns.
+STATISTICS = (
+    "entropy",
+    "entropy_normalised",
+    "max",
+    "previous",
+    "self",
+    "next",
+    "first",
+    "distance",
+    "cls",
+    "sep",
+    "punctuation",
+)
+#: Weight on none of the named targets; comes last on that axis and serves `head_roles` alone.
+OTHER = "other"
+_COLUMN_FEATURES = ("first", "cls", "sep", "punctuation")
+
+#: Attention weights to hold at a time: few enough for the cache of a CPU.
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class TokenFeatures:
+    """What the statistics need to know of the tokens of a batch."""
+
+    rows: Tensor
+    """(batch, query), 1 for tokens and 0 for padding."""
+    columns: Tensor
+    """(batch, key, feature): first token, cls, sep, punctuation."""
+
+    @staticmethod
+    def of(encodings: Sequence[Encoding], mask: Tensor) -> "TokenFeatures":
+        """Lay the features of each encoding over the tokens that the mask (batch, token) marks."""
+        columns = torch.zeros(*mask.shape, len(_COLUMN_FEATURES))
+        for row, encoding in enumerate(encodings):
+            first = np.arange(len(encoding)) == 0
+            features = np.stack([first, encoding.cls, encoding.sep, encoding.punctuation], axis=1)
+            columns[row, mask[row].cpu().bool()] = torch.from_numpy(features).float()
+        return TokenFeatures(mask.float(), columns.to(mask.device))
+
+
+class RowSums:
+    """Sums of every statistic over the rows of each site; hang `observe` on a hook with `block`.
+
+    `values` holds (batch, head, statistic) for each site, `baselines` (batch, statistic), the
+    same for attention spread evenly over the visible keys. Sums are kept in double precision,
+    blocks reduced in single precision, whatever the model computes in.
+    """
+
+    def __init__(self, features: TokenFeatures) -> None:
+        self.features = features
+        self.values: dict[Site, Tensor] = {}
+        self.baselines: dict[Site, Tensor] = {}
+        #: Layers share their masks, and so their baselines: by mask and first row.
+        self._even: dict[tuple[int, int], tuple[object, Tensor]] = {}
+
+    def observe(self, event: Event) -> None:
+        """Add one block of rows."""
+        sums = reduce_attention(
+            event.attention, event.visible, self.features, event.rows, event.keys
+        )
+        baseline = self._baseline(event)
+        for kept, new in ((self.values, sums), (self.baselines, baseline)):
+            kept[event.site] = kept[event.site] + new if event.site in kept else new.double()
+
+    def _baseline(self, event: Event) -> Tensor:
+        key = (id(event.mask_key), event.rows.start)
+        if event.mask_key is not None and key in self._even:
+            return self._even[key][1]
+        visible = event.visible
+        even = visible / visible.sum(-1, keepdim=True).clamp(min=1)
+        sums = reduce_attention(even, visible, self.features, event.rows, event.keys)[:, 0]
+        # The mask is kept beside its baseline, so that no other object gets its id.
+        self._even[key] = event.mask_key, sums
+        return sums
+
+
+def reduce_attention(
+    attention: Tensor,
+    visible: Tensor,
+    features: TokenFeatures,
+    rows: slice | None = None,
+    keys: slice | None = None,
+) -> Tensor:
+    """Sum each statistic over the token rows of each sentence and head.
+
+    Sums, so that blocks of rows add up; entropy is in nats, distance in tokens.
+
+    Args:
+        attention: (batch, head, row, key).
+        visible: (batch, 1, row, key), which keys the mask lets each query see.
+        rows, keys: the positions that the last two axes stand for (default: all).
+
+    Returns:
+        (batch, head, statistic), in the order of `STATISTICS`, then `OTHER`.
+    """
+    attention = attention.float()
+    rows = rows or slice(0, attention.shape[-2])
+    keys = keys or slice(0, attention.shape[-1])
+    counted = features.rows[:, None, rows]  # (batch, 1, row)
+    columns = features.columns[:, keys]
+    entropy = torch.special.entr(attention).sum(-1)
+    choices = visible.sum(-1).float()  # (batch, 1, row)
+    # A row that sees one key has nothing to choose: it counts 0.
+    normalised = torch.where(choices > 1, entropy / choices.clamp(min=2).log(), 0.0)
+    places = torch.arange(rows.start, rows.stop, device=attention.device).float()
+    weights = torch.stack([counted, counted * places], dim=2)  # (batch, 1, 2, row)
+    mass, moment = (weights @ attention).unbind(2)  # (batch, head, key) each
+    by_column = dict(zip(_COLUMN_FEATURES, (mass @ columns).unbind(-1), strict=True))
+    near = [_Diagonal.of(attention, offset, rows, keys) for offset in (-1, 0, 1)]
+    previous, itself, following = (diagonal.sums(counted) for diagonal in near)
+    unnamed = (columns.sum(-1) == 0).float()  # (batch, key)
+    elsewhere = (mass @ unnamed[:, :, None]).squeeze(-1)
+    sums = {
+        "entropy": (entropy * counted).sum(-1),
+        "entropy_normalised": (normalised * counted).sum(-1),
+        "max": (attention.amax(-1) * counted).sum(-1),
+        "previous": previous,
+        "self": itself,
+        "next": following,
+        OTHER: elsewhere - sum(diagonal.sums(counted, unnamed) for diagonal in near),
+        "distance": _distance(attention, visible, counted, mass, moment, rows, keys),
+        **by_column,
+    }
+    return torch.stack([sums[name] for name in (*STATISTICS, OTHER)], dim=-1)
+
+
+def _distance(
+    attention: Tensor,
+    visible: Tensor,
+    counted: Tensor,
+    mass: Tensor,
+    moment: Tensor,
+    rows: slice,
+    keys: slice,
+) -> Tensor:
+    """Sum of weight times |i - j|: (batch, head)."""
+    device = attention.device
+    columns = torch.arange(keys.start, keys.stop, device=device).float()
+    places = torch.arange(rows.start, rows.stop, device=device).float()
+    ahead = columns > places[:, None]
+    if not (visible & ahead).any():
+        # Nobody looks ahead, so |i - j| = i - j, and the sums over rows are enough.
+        return moment.sum(-1) - mass @ columns
+    apart = (places[:, None] - columns).abs()
+    return ((attention * apart).sum(-1) * counted).sum(-1)
+
+
+@dataclass(frozen=True)
+class _Diagonal:
+    """The weights on position i + offset in a block of rows."""
+
+    weights: Tensor
+    """(batch, head, row of those that have such a key in the block)."""
+    rows: slice
+    keys: slice
+
+    @staticmethod
+    def of(attention: Tensor, offset: int, rows: slice, keys: slice) -> "_Diagonal":
+        shift = rows.start + offset - keys.start
+        weights = attention.diagonal(shift, dim1=-2, dim2=-1)
+        first, length = max(0, -shift), weights.shape[-1]
+        start = first + shift
+        return _Diagonal(weights, slice(first, first + length), slice(start, start + length))
+
+    def sums(self, counted: Tensor, columns: Tensor | None = None) -> Tensor:
+        """Summed over rows, of keys weighed by `columns` (batch, key): (batch, head)."""
+        factor = counted[..., self.rows]
+        if columns is not None:
+            factor = factor * columns[:, None, self.keys]
+        return (self.weights * factor).sum(-1)
