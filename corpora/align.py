@@ -1,15 +1,24 @@
 """Words and tokens: what the tokenizer made of a sentence."""
 
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ..errors import CorpusError
+from .pieces import Pieces, is_punctuation, pieces_from_offsets
+from .slow import WordByWord
 from .text import Sentence
+
+__all__ = ["Encoding", "encode", "encode_all", "is_punctuation", "misfit"]
+
+#: Tokenizers are much faster on many texts at once; this bounds what is held in memory for it.
+_BATCH = 1000
+#: One text, or two for a pair.
+_Texts = tuple[Sentence, ...]
 
 
 @dataclass(frozen=True)
@@ -19,7 +28,7 @@ class Encoding:
     sentence: Sentence
     ids: np.ndarray
     segments: np.ndarray
-    """Token type ids: 0 for the first text, 1 for the second."""
+    """Token type ids as the tokenizer gives them: 0, and mostly 1 for the second text."""
     words: np.ndarray
     """Index of the word of the first text that a token belongs to; -1 for every other token."""
     added: np.ndarray
@@ -43,46 +52,14 @@ class Encoding:
 def encode(sentence: Sentence, tokenizer: Any, pair: Sentence | None = None) -> Encoding:
     """Tokenize a sentence, or a pair, as the model expects it, without truncation or padding.
 
-    A token belongs to the word whose characters it covers (to the first, if it covers several).
+    A token belongs to the word whose characters it covers (to the first, if it covers several);
+    one that covers only space, or no character at all, to none. Where the tokenizer gives no
+    character offsets, the text is tokenized word by word.
 
     Raises:
-        CorpusError: the tokenizer gives no character offsets.
+        CorpusError: the tokenizer cannot read the text, or its tokens follow no order of words.
     """
-    if not getattr(tokenizer, "is_fast", False):
-        raise CorpusError(
-            f"The tokenizer {type(tokenizer).__name__} gives no character offsets, so its tokens "
-            "cannot be lined up with words; use a model with a fast tokenizer."
-        )
-    output = tokenizer(
-        sentence.text,
-        pair.text if pair else None,
-        return_offsets_mapping=True,
-        return_token_type_ids=True,
-        truncation=False,
-        padding=False,
-        verbose=False,
-    )
-    encoding = output.encodings[0]
-    source = np.array([-1 if s is None else s for s in encoding.sequence_ids])
-    ids = np.array(output["input_ids"], dtype=np.int64)
-    texts = [sentence.text, pair.text if pair else ""]
-    pieces = [
-        "" if s < 0 else texts[s][start:end].strip()
-        for s, (start, end) in zip(source, encoding.offsets, strict=True)
-    ]
-    added = source < 0
-    return Encoding(
-        sentence=sentence,
-        pair=pair,
-        ids=ids,
-        segments=np.array(output["token_type_ids"], dtype=np.int64),
-        words=_words_of_tokens(sentence, encoding.offsets, source),
-        added=added,
-        cls=added & (ids == _id(tokenizer.cls_token_id)),
-        sep=added & (ids == _id(tokenizer.sep_token_id)),
-        punctuation=np.array([is_punctuation(piece) for piece in pieces], dtype=bool),
-        tokens=tuple(tokenizer.convert_ids_to_tokens(ids.tolist())),
-    )
+    return next(_encodings([(sentence,) if pair is None else (sentence, pair)], tokenizer))
 
 
 def encode_all(
@@ -94,10 +71,9 @@ def encode_all(
         The encodings, and [sentence id, reason] of each sentence that does not fit.
     """
     kept, skipped = [], []
-    for sentence in sentences:
-        encoding = encode(sentence, tokenizer)
+    for encoding in _encodings(((sentence,) for sentence in sentences), tokenizer):
         if reason := misfit(encoding, max_tokens):
-            skipped.append([sentence.id, reason])
+            skipped.append([encoding.sentence.id, reason])
         else:
             kept.append(encoding)
     return kept, skipped
@@ -112,24 +88,77 @@ def misfit(encoding: Encoding, max_tokens: int | None) -> str | None:
     return None
 
 
-def is_punctuation(text: str) -> bool:
-    """Whether a text is non-empty and every character is of Unicode category P."""
-    return bool(text) and all(unicodedata.category(c).startswith("P") for c in text)
+def _encodings(given: Iterable[_Texts], tokenizer: Any) -> Iterator[Encoding]:
+    read = _reader(tokenizer)
+    special = _id(tokenizer.cls_token_id), _id(tokenizer.sep_token_id)
+    remaining = iter(given)
+    while batch := list(islice(remaining, _BATCH)):
+        for texts in batch:
+            _check_texts(texts)
+        for texts, pieces in zip(batch, read(batch), strict=True):
+            yield _encoding(texts, pieces, tokenizer, *special)
 
 
-def _words_of_tokens(
-    sentence: Sentence, offsets: list[tuple[int, int]], source: np.ndarray
-) -> np.ndarray:
-    word_at = np.full(len(sentence.text) + 1, -1)
-    for word, (start, end) in enumerate(sentence.spans):
-        word_at[start:end] = word
-    words = np.full(len(offsets), -1)
-    for token, (start, end) in enumerate(offsets):
-        if source[token] == 0:
-            covered = word_at[start:end]
-            covered = covered[covered >= 0]
-            words[token] = covered[0] if len(covered) else -1
-    return words
+def _reader(tokenizer: Any) -> Callable[[Sequence[_Texts]], list[Pieces]]:
+    if getattr(tokenizer, "is_fast", False):
+        return lambda batch: _read_with_offsets(batch, tokenizer)
+    word_by_word = WordByWord(tokenizer)
+    return lambda batch: [word_by_word.pieces(texts) for texts in batch]
+
+
+def _read_with_offsets(batch: Sequence[_Texts], tokenizer: Any) -> list[Pieces]:
+    pairs = [texts[1].text for texts in batch if len(texts) > 1]
+    try:
+        output = tokenizer(
+            [texts[0].text for texts in batch],
+            pairs or None,
+            truncation=False,
+            padding=False,
+            verbose=False,
+        )
+    except (TypeError, ValueError) as error:
+        if len(batch) > 1:  # Which of them it was, only reading one at a time can tell.
+            return [pieces for texts in batch for pieces in _read_with_offsets([texts], tokenizer)]
+        sentence = batch[0][0]
+        raise CorpusError(
+            f"Sentence {sentence.id!r}: {type(tokenizer).__name__} cannot read its text "
+            f"{' | '.join(ascii(text.text[:40]) for text in batch[0])} "
+            f"({type(error).__name__}: {error}); correct the text (a lone surrogate, \\ud800 to "
+            "\\udfff, is no character) or leave the sentence out."
+        ) from error
+    return [
+        pieces_from_offsets(texts, encoding)
+        for texts, encoding in zip(batch, output.encodings, strict=True)
+    ]
+
+
+def _encoding(texts: _Texts, pieces: Pieces, tokenizer: Any, cls_id: int, sep_id: int) -> Encoding:
+    added = pieces.source < 0
+    cls, sep = added & (pieces.ids == cls_id), added & (pieces.ids == sep_id)
+    if cls_id == sep_id:
+        # One special serves as both (XLM): what stands before the text is no separator.
+        before = np.arange(len(added)) < np.argmin(added)
+        cls, sep = cls & before, sep & ~before
+    return Encoding(
+        sentence=texts[0],
+        pair=texts[1] if len(texts) > 1 else None,
+        ids=pieces.ids,
+        segments=pieces.segments,
+        words=np.where(pieces.source == 0, pieces.words, -1),
+        added=added,
+        cls=cls,
+        sep=sep,
+        punctuation=pieces.punctuation,
+        tokens=tuple(tokenizer.convert_ids_to_tokens(pieces.ids.tolist())),
+    )
+
+
+def _check_texts(texts: _Texts) -> None:
+    for text in texts:
+        if not isinstance(text, Sentence):
+            raise CorpusError(
+                f"A sentence to encode is {text!r}; give a Sentence, as the readers of corpora do."
+            )
 
 
 def _id(token_id: int | None) -> int:
