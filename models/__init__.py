@@ -1,6 +1,18 @@
-"""Loading models: by hub id, by folder, or the demo encoder."""
+"""Loading models: by hub id, folder or GGUF file, with adapters, or the demo encoder."""
 
-from .load import TASKS, LoadedModel, first_position, load_model
+from .devices import input_device
+from .load import load_model
+from .loaded import LoadedModel
+from .positions import first_position, max_positions
 from .provenance import provenance
+from .tasks import TASKS
 
-__all__ = ["TASKS", "LoadedModel", "first_position", "load_model", "provenance"]
+__all__ = [
+    "TASKS",
+    "LoadedModel",
+    "first_position",
+    "input_device",
+    "load_model",
+    "max_positions",
+    "provenance",
+]

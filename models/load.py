@@ -1,67 +1,26 @@
 """Loading a model with its tokenizer, ready to be looked into."""
 
-import hashlib
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 
 from ..errors import ModelError
-from .demo import demo_folder, file_sha256
-
-#: What a checkpoint can be loaded as, and the transformers class that does it.
-TASKS = {
-    "encoder": "AutoModel",
-    "masked-lm": "AutoModelForMaskedLM",
-    "causal-lm": "AutoModelForCausalLM",
-    "classification": "AutoModelForSequenceClassification",
-}
-_ARCHITECTURE_ENDINGS = {
-    # A discriminator: it says of each token whether it was replaced, and predicts none.
-    "ElectraForPreTraining": "encoder",
-    "ForSequenceClassification": "classification",
-    "ForMaskedLM": "masked-lm",
-    "ForPreTraining": "masked-lm",
-    "ForCausalLM": "causal-lm",
-    "LMHeadModel": "causal-lm",
-}
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model in eval mode with its tokenizer and where both come from."""
-
-    name: str
-    module: Any
-    tokenizer: Any
-    task: str
-    revision: str | None = None
-    weights_sha256: str | None = None
-
-    @property
-    def config(self) -> Any:
-        return self.module.config
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.module.parameters()).device
-
-    @property
-    def max_tokens(self) -> int | None:
-        """Longest input in tokens, specials included; None where nothing limits it."""
-        return max_positions(self.module)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the classes, in order of their logits; empty unless a classifier."""
-        if self.task != "classification":
-            return ()
-        names = self.config.id2label
-        return tuple(str(names[i]) for i in range(len(names)))
+from .adapters import Adapter, adapter_hash, base_source, is_adapter, merged, read_adapter
+from .devices import (
+    DeviceMap,
+    check_parts,
+    checked_device,
+    checked_dtype,
+    checked_map,
+    default_dtype,
+)
+from .loaded import LoadedModel
+from .sources import Source, attempt, find_source
+from .tasks import TASKS, loader_name, task_of
+from .tokenizers import load_tokenizer
+from .weights import check_weights, refuse_missing, weights_hash
 
 
 def load_model(
@@ -69,167 +28,117 @@ def load_model(
     *,
     task: str | None = None,
     revision: str | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: str | torch.dtype | None = None,
     device: str | torch.device | None = None,
+    device_map: DeviceMap | None = None,
+    gguf_file: str | None = None,
+    adapter: str | Path | None = None,
     trust_remote_code: bool = False,
 ) -> LoadedModel:
-    """Load a model by hub id, local folder, or as `demo`; safetensors only.
+    """Load a model by hub id, local folder, .gguf file, or as `demo`.
+
+    Weights are read from safetensors or GGUF, never from a pickle. GGUF weights are unpacked.
 
     Args:
-        task: `encoder`, `masked-lm`, `causal-lm` or `classification`; by default what the
-            checkpoint's architecture says.
-        dtype: by default float32 on a CPU, and the checkpoint's own type elsewhere.
+        name: the folder or id of a PEFT adapter loads the model it was trained on with it.
+        task: `encoder`, `masked-lm`, `causal-lm`, `seq2seq-lm` or `classification`; by default
+            what the checkpoint's architecture says.
+        revision: branch, tag or commit on the hub.
+        dtype: `float32`, `bfloat16` or `float16`; by default float32 on a CPU, and the
+            checkpoint's own type elsewhere.
         device: by default the CPU.
+        device_map: `auto`, or a dict from parts of the model to devices, to spread it.
+        gguf_file: name of the .gguf file, where `name` is a folder or hub id of several.
+        adapter: folder or hub id of a PEFT adapter to merge into the weights.
         trust_remote_code: run Python code that comes with the checkpoint.
 
     Raises:
-        ModelError: unknown task or device, or the model cannot be found or loaded.
+        ModelError: unknown task, device or dtype, or the model cannot be found or loaded.
     """
     if task is not None and task not in TASKS:
         raise ModelError(f"The task {task!r} is unknown; choose one of {', '.join(TASKS)}.")
-    place = _device(device)
-    source = demo_folder() if str(name) == "demo" else _source(name)
-    shared = {"revision": revision, "trust_remote_code": trust_remote_code}
-    config = _fetch(name, lambda: transformers.AutoConfig.from_pretrained(source, **shared))
-    task = task or _task_of(config)
-    kind = dtype or (torch.float32 if place.type == "cpu" else "auto")
-    loader = getattr(transformers, TASKS[task])
-    module, report = _fetch(
-        name,
-        lambda: loader.from_pretrained(
-            source, config=config, dtype=kind, use_safetensors=True,
-            output_loading_info=True, **shared,
-        ),
-    )  # fmt: skip
-    _refuse_missing_weights(name, task, report)
-    tokenizer = _fetch(name, lambda: transformers.AutoTokenizer.from_pretrained(source, **shared))
-    return LoadedModel(
-        name=str(name),
-        module=module.to(place).eval(),
-        tokenizer=_ready(name, tokenizer, module),
-        task=task,
-        revision=getattr(config, "_commit_hash", None) or revision,
-        weights_sha256=_weights_hash(Path(source)),
-    )
-
-
-def max_positions(module: Any) -> int | None:
-    """Number of positions a model can read; None where nothing limits it."""
-    table = _position_table(module)
-    if table is not None:
-        return table.num_embeddings - first_position(module)
-    stated = getattr(module.config, "max_position_embeddings", None)
-    return stated if isinstance(stated, int) and stated > 0 else None
-
-
-def first_position(module: Any) -> int:
-    """The position of the first token: RoBERTa-like models count from padding_idx + 1.
-
-    They can read fewer tokens than their configuration states.
-    """
-    table = _position_table(module)
-    return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
-
-
-def _position_table(module: Any) -> torch.nn.Embedding | None:
-    for name, part in module.named_modules():
-        if name.endswith("position_embeddings") and isinstance(part, torch.nn.Embedding):
-            return part
-    return None
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    try:
-        place = torch.device(device or "cpu")
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(
-            f"The device {device!r} cannot be used here ({str(error).splitlines()[0]}); "
-            "give 'cpu', or 'cuda' on a machine with a GPU."
-        ) from error
-    return place
-
-
-def _source(name: str | Path) -> str | Path:
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"The folder {folder} holds no model: config.json is missing.")
-        return folder
-    if folder.is_file() or folder.is_absolute() or str(name).startswith((".", "~")):
-        raise ModelError(
-            f"There is no model folder {folder}; give a folder with config.json, a hub id "
-            "such as 'bert-base-uncased', or 'demo'."
-        )
-    return str(name)
-
-
-def _fetch(name: str | Path, load: Any) -> Any:
-    """Run a loading step; turn what goes wrong into one message."""
-    try:
-        return load()
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), "")
-        reason = f"{type(error).__name__}: {first.rstrip('.')}."
-        offline = "; the hub is switched off by HF_HUB_OFFLINE" if _is_offline() else ""
-        raise ModelError(
-            f"The model {str(name)!r} cannot be loaded: {reason} Give a folder that holds a "
-            "model, 'demo', or the id of a model on the hub, which needs a network connection "
-            f"the first time{offline}."
-        ) from error
-
-
-def _is_offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-
-
-def _task_of(config: Any) -> str:
-    architecture = (getattr(config, "architectures", None) or [""])[0]
-    for ending, task in _ARCHITECTURE_ENDINGS.items():
-        if architecture.endswith(ending):
-            return task
-    return "encoder"
-
-
-def _refuse_missing_weights(name: str | Path, task: str, report: dict[str, Any]) -> None:
-    missing = list(report["missing_keys"])
-    if task != "classification":
-        # Only classifiers read the pooler, and encoders are often saved without it.
-        missing = [key for key in missing if "pooler" not in key]
-    if missing:
-        shown = ", ".join(sorted(missing)[:3])
-        raise ModelError(
-            f"The checkpoint {str(name)!r} has no weights for {len(missing)} parameters of a "
-            f"{task} model ({shown}, …), so they would be random; load it as something else: "
-            'load_model(..., task="encoder").'
-        )
-
-
-def _ready(name: str | Path, tokenizer: Any, module: Any) -> Any:
-    vocabulary = module.config.get_text_config().vocab_size
-    if len(tokenizer) < vocabulary / 2:
-        # Without vocabulary files transformers builds a tokenizer that knows no word.
-        raise ModelError(
-            f"The tokenizer of {str(name)!r} has {len(tokenizer)} entries for a model of "
-            f"{vocabulary}; its vocabulary files (tokenizer.json or vocab.txt) are missing."
-        )
-    if backend := getattr(tokenizer, "backend_tokenizer", None):
-        # A tokenizer.json may ask for truncation and padding of its own (the demo's: 128).
-        backend.no_truncation()
-        backend.no_padding()
-    if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
-        tokenizer.pad_token = tokenizer.eos_token
+    kind = checked_dtype(dtype)
+    spread = checked_map(device_map, device)
+    place = checked_device(device)
+    source, addition = _sources(name, revision, gguf_file, adapter)
+    trust = {"trust_remote_code": trust_remote_code}
+    config = _config(source, trust)
+    task = task or (addition and addition.task) or task_of(config, generates=bool(source.gguf_file))
+    if addition and addition.labels and task == "classification":
+        config.num_labels = addition.labels
+    loader = loader_name(task, config)
+    check_weights(source, loader)
+    if isinstance(spread, dict):
+        check_parts(spread, attempt(source.name, lambda: _empty(loader, config, trust)))
+    # Before the weights, because reading those takes long.
+    tokenizer = load_tokenizer(source, config, **trust)
+    options = {"dtype": kind or default_dtype(place, spread), "device_map": spread, **trust}
+    module, report = attempt(source.name, lambda: _read(source, loader, config, options))
+    refuse_missing(source, task, report, addition.supplied if addition else frozenset())
+    if spread is None:
+        module = module.to(place)
+    if addition:
+        module = merged(module, addition)
     if getattr(module.config, "pad_token_id", None) is None:
         # Classifiers on decoders find the last token by it.
         module.config.pad_token_id = tokenizer.pad_token_id
-    return tokenizer
+    return LoadedModel(
+        name=source.name,
+        module=module.eval(),
+        tokenizer=tokenizer,
+        task=task,
+        revision=source.revision,
+        weights_sha256=weights_hash(source),
+        gguf_file=source.gguf_file,
+        adapter=addition.name if addition else None,
+        adapter_sha256=adapter_hash(addition) if addition else None,
+        dtype=None if module.dtype == torch.float32 else str(module.dtype).removeprefix("torch."),
+    )
 
 
-def _weights_hash(folder: Path) -> str | None:
-    """One hash over the weight files of a local folder, in order of their names."""
-    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
-    if not files:
-        return None
-    if len(files) == 1:
-        return file_sha256(files[0])
-    return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
+def _sources(
+    name: str | Path, revision: str | None, gguf_file: str | None, adapter: str | Path | None
+) -> tuple[Source, Adapter | None]:
+    """The model, and the adapter to merge into it."""
+    source = find_source(name, revision=revision, gguf_file=gguf_file)
+    if not is_adapter(source):
+        return source, None if adapter is None else read_adapter(find_source(adapter))
+    if adapter is not None:
+        raise ModelError(
+            f"{source.name!r} is an adapter itself, and adapter={str(adapter)!r} is another; give "
+            "the model they belong to, and one of them."
+        )
+    own = read_adapter(source)
+    return base_source(own), own
+
+
+def _config(source: Source, trust: dict[str, bool]) -> Any:
+    given = {"gguf_file": source.gguf_file} if source.gguf_file else {}
+    return attempt(
+        source.name,
+        lambda: transformers.AutoConfig.from_pretrained(
+            source.place, revision=source.revision, **given, **trust
+        ),
+    )
+
+
+def _empty(loader: str, config: Any, trust: dict[str, bool]) -> Any:
+    """The module without numbers in it."""
+    with torch.device("meta"):
+        return getattr(transformers, loader).from_config(config, **trust)
+
+
+def _read(
+    source: Source, loader: str, config: Any, options: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    options = {**options, "config": config}
+    if source.gguf_file is not None:
+        options["gguf_file"] = source.gguf_file
+        if packed := getattr(transformers, "GgufConfig", None):
+            # Newer versions would compute on packed weights, where attention cannot be reached.
+            options["quantization_config"] = packed(dequantize=True)
+    else:
+        options["use_safetensors"] = True
+    return getattr(transformers, loader).from_pretrained(
+        source.place, revision=source.revision, output_loading_info=True, **options
+    )

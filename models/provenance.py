@@ -4,7 +4,7 @@ from typing import Any
 
 from ..corpora import Corpus, Examples
 from ..results import Provenance
-from .load import LoadedModel
+from .loaded import LoadedModel
 
 
 def provenance(
@@ -28,5 +28,5 @@ def provenance(
         sentences=len(data) - len(skipped),
         documents=len(data.documents),
         skipped=skipped,
-        options=options,
+        options={**options, **model.variant},
     )

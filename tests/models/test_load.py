@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from bertology import BertologyError, load_model
 from bertology.models import demo as demo_module
+from bertology.models import load as load_module
+from bertology.models import provenance
 from bertology.models.demo import WEIGHTS_SHA256, demo_folder
 
 
@@ -34,7 +37,7 @@ def test_half_precision_files_become_float32_on_a_cpu(tmp_path: Path) -> None:
     save_file({k: v.half() for k, v in load_file(weights).items()}, weights, {"format": "pt"})
     model = load_model(tmp_path / "half")
     assert model.module.dtype == torch.float32
-    assert load_model(tmp_path / "half", dtype=torch.float16).module.dtype == torch.float16
+    assert model.dtype is None and model.variant == {}
     assert model.weights_sha256 not in (None, WEIGHTS_SHA256)
 
 
@@ -50,13 +53,6 @@ def test_task_follows_the_architecture(shared_file) -> None:
     ).task == ("encoder")
 
 
-def test_roberta_reads_fewer_positions_than_it_states(tiny_model) -> None:
-    assert tiny_model("roberta").max_tokens == 39
-    assert tiny_model("bert").max_tokens == 40
-    assert tiny_model("llama").max_tokens == 40
-    assert tiny_model("gpt2").max_tokens == 40
-
-
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -64,26 +60,48 @@ def test_roberta_reads_fewer_positions_than_it_states(tiny_model) -> None:
         ("no-such-model-on-any-hub", {}, "cannot be loaded.*folder.*'demo'.*network"),
         ("demo", {"task": "parsing"}, "'parsing' is unknown.*encoder"),
         ("demo", {"device": "tpu9"}, "device 'tpu9' cannot be used"),
-        ("demo", {"task": "classification"}, "no weights for .* would be random"),
+        ("demo", {"device": "meta"}, "device 'meta' cannot be used here .it holds shapes"),
+        ("demo", {"dtype": "int8"}, "dtype 'int8' is unknown.*float32, bfloat16, float16"),
+        ("demo", {"dtype": torch.int64}, "dtype 'torch.int64' is unknown"),
+        ("demo", {"task": "classification"}, "no weights for .* would be random; load it as"),
+        ("demo", {"adapter": "./nowhere"}, "no model folder nowhere"),
+        ("demo", {"device_map": "spread"}, "device_map 'spread' is unknown; give 'auto'"),
+        ("demo", {"device_map": ["cpu"]}, "neither 'auto' nor a dict"),
+        ("demo", {"device_map": {"": "cuda:9"}}, "device 'cuda:9' cannot be used"),
+        ("demo", {"device_map": "auto", "device": "cpu"}, "Both device='cpu' and device_map"),
     ],
 )
-def test_mistakes(name: str, options: dict[str, str], message: str) -> None:
+def test_mistakes(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(BertologyError, match=message):
         load_model(name, **options)
 
 
-def test_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(BertologyError, match=r"config.json is missing"):
-        load_model(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(BertologyError, match="cannot be loaded"):
-        load_model(tmp_path)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_number_types_by_name_and_by_themselves(dtype: str) -> None:
+    kind = getattr(torch, dtype)
+    for given in (dtype, kind):
+        model = load_model("demo", dtype=given)
+        assert {parameter.dtype for parameter in model.module.parameters()} == {kind}
+        assert model.dtype == (None if dtype == "float32" else dtype)
+    exact, found = load_model("demo"), load_model("demo", dtype=dtype)
+    ids = exact.tokenizer("A dog saw the old cat.", return_tensors="pt")
+    with torch.no_grad():
+        near = (exact.module(**ids)[0] - found.module(**ids)[0].float()).abs().max()
+    # About three digits, or all of them.
+    assert (near == 0) if dtype == "float32" else (0 < near < 0.05)
 
 
-def test_pickled_weights_are_refused(tmp_path: Path) -> None:
-    shutil.copytree(demo_folder(), tmp_path / "pickled")
-    weights = tmp_path / "pickled" / "model.safetensors"
-    torch.save(load_file(weights), tmp_path / "pickled" / "pytorch_model.bin")
-    weights.unlink()
-    with pytest.raises(BertologyError, match="cannot be loaded"):
-        load_model(tmp_path / "pickled")
+def test_the_provenance_says_what_was_done_to_the_weights(sample: Any) -> None:
+    half = provenance(load_model("demo", dtype="float16"), sample, seed=0, skipped=[], top=3)
+    assert half.options == {"top": 3, "dtype": "float16"}
+    assert provenance(load_model("demo"), sample, seed=0, skipped=[]).options == {}
+
+
+def test_nothing_is_read_before_the_request_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("something was read")
+
+    monkeypatch.setattr(load_module, "find_source", read)
+    for options in ({"dtype": "int8"}, {"device": "tpu9"}, {"task": "x"}, {"device_map": "x"}):
+        with pytest.raises(BertologyError):
+            load_model("demo", **options)
