@@ -63,7 +63,7 @@ def corpus_job(
         if python.exists():
             workers.append(start(peer, python, script, told, folder))
         else:
-            missing.append(absent(peer, "not installed; run with --peers"))
+            missing.append(absent(peer, "not run: not installed (--peers does that)"))
     # bertology finds its model by the name that the user gave.
     workers.append(start("bertology", HERE, "with_bertology.py", settings, folder))
     title = (
@@ -82,7 +82,7 @@ def long_job(
     if length <= options.eager_up_to:
         names.insert(1, "eager")
     else:
-        missing.append(absent("eager", f"not run beyond {options.eager_up_to:,} tokens"))
+        missing.append(absent("eager", f"not run: beyond {options.eager_up_to:,} tokens"))
     workers = [start(name, HERE, "long_text.py", settings, folder) for name in names]
     title = f"Long text: {length:,} tokens, random Llama, 4 layers of 8 heads, width 256"
     return title, measure(workers, options.repeats, settings["dtype"]) + missing

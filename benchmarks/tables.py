@@ -37,10 +37,11 @@ def compare(worker: Worker, reference: Worker | None, dtype: str) -> None:
         return
     gap = np.abs(ours[0] - theirs[0]) / np.maximum(1, np.abs(theirs[0]))
     largest = float(gap.max())
-    worker.agreement = f"statistics within {largest:.0e}"
+    worker.agreement = f"statistics within {largest:.0e}" if largest else "statistics identical"
     same = float((ours[1] == theirs[1]).mean()) if len(theirs[1]) else 1.0
     if len(theirs[1]):
-        worker.agreement += f", {same:.3%} of predictions equal"
+        share = "all" if same == 1 else f"{same:.4%} of the"
+        worker.agreement += f", {share} predictions equal"
     # Written so that NaN is a disagreement too.
     if not (largest <= TOLERANCES[dtype] and same >= SAME_PREDICTIONS[dtype]):
         worker.cannot = f"disagrees with eager: {worker.agreement}"
@@ -62,7 +63,8 @@ def rows(workers: list[Worker]) -> list[dict[str, Any]]:
 def _row(worker: Worker, bare: Worker, reading: float | None) -> dict[str, Any]:
     row: dict[str, Any] = {"contender": worker.name, "versions": worker.ready.get("versions", {})}
     if worker.cannot is not None or bare.cannot is not None or not worker.answers:
-        return {**row, "cannot": worker.cannot or "not timed: the bare forward pass cannot run"}
+        reason = worker.cannot or "the bare forward pass cannot run"
+        return {**row, "cannot": f"cannot: {reason}"}
     pairs = list(zip(worker.answers, bare.answers, strict=True))
     ratios = [one["seconds"] / other["seconds"] for one, other in pairs]
     peak = max(one["peak"] for one in worker.answers)
@@ -91,7 +93,7 @@ def markdown(title: str, table: list[dict[str, Any]]) -> str:
     lines.append("|---" * len(shown) + "|")
     for row in table:
         if "cannot" in row:
-            cells = [row["contender"], f"cannot: {row['cannot']}", *[""] * (len(shown) - 2)]
+            cells = [row["contender"], row["cannot"], *[""] * (len(shown) - 2)]
         else:
             cells = [_cell(name, row.get(name)) for name in shown]
         lines.append("| " + " | ".join(cells) + " |")

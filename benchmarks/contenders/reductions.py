@@ -32,8 +32,8 @@ class Tokens:
     """(batch, query), 1 / length for tokens and 0 for padding: a weighted sum is a mean."""
     normalised: Tensor
     """(batch, query), the same over the logarithm of the number of keys to choose from."""
-    distance: Tensor
-    """(batch, query · key, 1), weight times distance in tokens."""
+    gaps: Tensor
+    """(query, key), distance in tokens."""
     columns: Tensor
     """(batch, key, 4): first token, cls, sep, punctuation."""
     belongs: Tensor | None = None
@@ -56,12 +56,11 @@ def describe(
     weights = mask.float() / mask.sum(1, keepdim=True)
     logarithm = choices.float().clamp(min=2).log()
     places = torch.arange(mask.shape[1], device=mask.device)
-    gaps = (places[:, None] - places).abs().float()
     belongs = None if words is None else torch.nn.functional.one_hot(words + 1)[..., 1:].float()
     return Tokens(
         weights=weights,
         normalised=torch.where(choices > 1, weights / logarithm, 0.0),
-        distance=(weights[:, :, None] * gaps).flatten(1)[..., None],
+        gaps=(places[:, None] - places).abs().float(),
         columns=columns.float(),
         belongs=belongs,
         parts=None if belongs is None else belongs / belongs.sum(1, keepdim=True).clamp(min=1),
@@ -83,8 +82,10 @@ def statistics(attention: Tensor, tokens: Tokens) -> Tensor:
     previous = (attention.diagonal(-1, 2, 3) * weights[..., 1:]).sum(-1)
     itself = (attention.diagonal(0, 2, 3) * weights).sum(-1)
     following = (attention.diagonal(1, 2, 3) * weights[..., :-1]).sum(-1)
-    # One reading of the map for each: no temporary of its size.
-    distance = (attention.flatten(2) @ tokens.distance).squeeze(-1)
+    # A product, not a map times a map: no temporary of that size. Over all keys and queries at
+    # once it would be faster still, and wrong by 1e-3 on long texts.
+    by_query = torch.einsum("bhqk,qk->bhq", attention, tokens.gaps)
+    distance = (by_query * weights).sum(-1)
     received = (weights[:, :, None] @ attention).squeeze(2)
     first, *special = (received @ tokens.columns).unbind(-1)
     found = [*entropies.unbind(-1), largest, previous, itself, following, first, distance]
