@@ -1,6 +1,6 @@
 """Streaming: run something over every text of a corpus, in batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +20,14 @@ CPU_TOKENS, ACCELERATOR_TOKENS = 512, 16_384
 def batch_tokens(model: LoadedModel) -> int:
     """The token budget of a batch on the model's device."""
     return CPU_TOKENS if model.device.type == "cpu" else ACCELERATOR_TOKENS
+
+
+def progress(total: int, description: str, *, done: int = 0) -> Any:
+    """A progress bar that counts texts, of which some may be done already."""
+    return tqdm(
+        total=total, initial=done, desc=description, unit="text", dynamic_ncols=True,
+        disable=not total,
+    )  # fmt: skip
 
 
 def stream(
@@ -42,23 +50,38 @@ def stream(
         One result per encoding, in the order given.
     """
     results: list[Any] = [None] * len(encodings)
-    budget = token_budget or batch_tokens(model)
-    waiting = plan([len(encoding) for encoding in encodings], budget)[::-1]
-    with tqdm(
-        total=len(encodings), desc=description, unit="text", dynamic_ncols=True,
-        disable=not encodings,
-    ) as bar:  # fmt: skip
-        while waiting:
-            indices = waiting.pop()
-            try:
-                outcome = run(collate([encodings[i] for i in indices], model))
-            except (torch.OutOfMemoryError, MemoryError):
-                if len(indices) == 1:
-                    raise
-                middle = len(indices) // 2
-                waiting += [indices[middle:], indices[:middle]]
-                continue
-            for index, result in zip(indices, outcome, strict=True):
-                results[index] = result
-            bar.update(len(indices))
+    batches = plan([len(e) for e in encodings], token_budget or batch_tokens(model))
+    order = iter([index for batch in batches for index in batch])
+    with progress(len(encodings), description) as bar:
+        for outcome in run_batches(model, ([encodings[i] for i in b] for b in batches), run):
+            for result in outcome:
+                results[next(order)] = result
+            bar.update(len(outcome))
     return results
+
+
+def run_batches(
+    model: LoadedModel,
+    batches: Iterable[Sequence[Encoding]],
+    run: Callable[[Batch], Sequence[T]],
+) -> Iterator[Sequence[T]]:
+    """Apply `run` to planned batches in order; yields the results of each.
+
+    A batch that runs out of memory is halved until it fits: more is then yielded, in the same
+    order. A single text that does not fit raises.
+    """
+    for planned in batches:
+        waiting = [planned]
+        while waiting:
+            encodings = waiting.pop()
+            try:
+                outcome = run(collate(encodings, model))
+            except (torch.OutOfMemoryError, MemoryError):
+                if len(encodings) == 1:
+                    raise
+                middle = len(encodings) // 2
+                waiting += [encodings[middle:], encodings[:middle]]
+                continue
+            if len(outcome) != len(encodings):
+                raise ValueError(f"{len(outcome)} results for a batch of {len(encodings)} texts")
+            yield outcome

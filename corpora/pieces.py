@@ -11,7 +11,7 @@ from ..errors import CorpusError
 from .text import Sentence
 
 #: How tokenizers write a space inside a token.
-_SPACE_MARKS = "▁Ġ "
+SPACE_MARKS = "▁Ġ "
 #: How many words, or tokens, an error message shows on each side of the place it is about.
 _SHOWN = 4
 
@@ -75,7 +75,7 @@ def is_punctuation(text: str) -> bool:
 
 def is_space_mark(token: str) -> bool:
     """Whether a token writes nothing but space."""
-    return not token.strip(_SPACE_MARKS)
+    return not token.strip(SPACE_MARKS)
 
 
 def checked_spans(sentence: Sentence) -> tuple[tuple[int, int], ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CorpusError
-from .pieces import Pieces, checked_spans, is_punctuation, is_space_mark, unalignable
+from .pieces import SPACE_MARKS, Pieces, checked_spans, is_punctuation, is_space_mark, unalignable
 from .text import Sentence
 
 _NEEDED = (
@@ -131,7 +131,7 @@ class WordByWord:
             return True
         if not any(is_punctuation(character) for character in word):
             return False
-        return is_punctuation(self._tokenizer.convert_tokens_to_string([token]).strip())
+        return is_punctuation(self._tokenizer.convert_tokens_to_string([token]).strip(SPACE_MARKS))
 
     def _places(
         self, texts: Sequence[Sentence], counts: Sequence[int]

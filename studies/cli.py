@@ -1,16 +1,33 @@
 """The `bertology` command."""
 
-import functools
-import logging
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from tqdm.auto import tqdm
 
 from ..errors import BertologyError
+from .guard import guarded
+from .options import (
+    DATA_HELP,
+    MODEL_HELP,
+    Adapter,
+    Columns,
+    CorpusFile,
+    Data,
+    Device,
+    Dtype,
+    Foil,
+    GgufFile,
+    Limit,
+    Model,
+    OptionalModel,
+    Out,
+    Resume,
+    Revision,
+    Seed,
+    Target,
+    TrustRemoteCode,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,72 +36,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     help=(
         "What a transformer's heads look at, what its layers know, and whether attention "
-        "explains what it does.\n\nMODEL is a hub id (bert-base-uncased), a local folder, or "
-        "`demo`, the small encoder of the extra `demo`. Start with: bertology report"
+        "explains what it does.\n\nMODEL is a hub id (bert-base-uncased), a local folder, a "
+        ".gguf file, or `demo`, the small encoder of the extra `demo`. Start with: bertology report"
     ),
 )
-
-Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Hub id, local folder, or demo.", show_default=False)
-]
-OptionalModel = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Hub id, local folder, or demo.")
-]
-Out = Annotated[Path | None, typer.Option(help="Output folder.  [default: bertology-COMMAND]")]
-Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Read only the first N sentences.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")]
-CorpusFile = Annotated[
-    Path, typer.Option(help="CoNLL-U (.conllu) or plain text, one sentence a line.")
-]
-_DATA_HELP = (
-    "TSV, CSV or JSONL with text and optionally text_pair, label, rationale; SST trees; "
-    "CoNLL-U; or plain text."
-)
-Data = Annotated[Path, typer.Option(help=_DATA_HELP)]
-Columns = Annotated[
-    str | None,
-    typer.Option(help="Names in the file, such as text=Text,label=Sentiment."),
-]
-Target = Annotated[
-    str | None,
-    typer.Option(
-        help="Class or token whose logit is explained; `label` for the class in the data.  "
-        "[default: what the model predicts]"
-    ),
-]
-Foil = Annotated[
-    str | None, typer.Option(help="Class or token to contrast with: a difference of logits.")
-]
-
-
-def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn expected errors and Ctrl-C into one message and an exit status."""
-
-    @functools.wraps(command)
-    def run(*arguments: Any, **options: Any) -> None:
-        try:
-            _quieten_libraries()
-            command(*arguments, **options)
-        except BertologyError as error:
-            _close_bars()
-            print(f"bertology: {error}", file=sys.stderr)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            _close_bars()
-            print(
-                "bertology: stopped. What was finished is kept; run the same command with "
-                "--resume to go on.",
-                file=sys.stderr,
-            )
-            raise typer.Exit(130) from None
-
-    return run
 
 
 @app.command()
-@_guarded
+@guarded
 def report(
     model: OptionalModel = "demo",
     corpus: Annotated[
@@ -97,6 +56,11 @@ def report(
     out: Out = None,
     seed: Seed = 0,
     device: Device = "cpu",
+    revision: Revision = None,
+    dtype: Dtype = None,
+    adapter: Adapter = None,
+    gguf_file: GgufFile = None,
+    trust_remote_code: TrustRemoteCode = False,
     limit: Limit = None,
     resume: Resume = False,
 ) -> None:
@@ -109,19 +73,25 @@ def report(
     """
     from . import commands
 
-    common = commands.Common("report", model, out, seed, device, limit, resume)
+    loading = commands.Loading(device, revision, dtype, adapter, gguf_file, trust_remote_code)
+    common = commands.Common("report", model, out, seed, loading, limit, resume)
     page = commands.report(common, corpus, sentence)
     print(f"The report is in {page}")
 
 
 @app.command()
-@_guarded
+@guarded
 def heads(
     model: Model,
     corpus: CorpusFile,
     out: Out = None,
     seed: Seed = 0,
     device: Device = "cpu",
+    revision: Revision = None,
+    dtype: Dtype = None,
+    adapter: Adapter = None,
+    gguf_file: GgufFile = None,
+    trust_remote_code: TrustRemoteCode = False,
     limit: Limit = None,
     resume: Resume = False,
 ) -> None:
@@ -133,11 +103,12 @@ def heads(
     """
     from . import commands
 
-    commands.heads(commands.Common("heads", model, out, seed, device, limit, resume), corpus)
+    loading = commands.Loading(device, revision, dtype, adapter, gguf_file, trust_remote_code)
+    commands.heads(commands.Common("heads", model, out, seed, loading, limit, resume), corpus)
 
 
 @app.command()
-@_guarded
+@guarded
 def probe(
     model: Model,
     train: Annotated[Path, typer.Option(help="CoNLL-U to train on.")],
@@ -146,6 +117,11 @@ def probe(
     out: Out = None,
     seed: Seed = 0,
     device: Device = "cpu",
+    revision: Revision = None,
+    dtype: Dtype = None,
+    adapter: Adapter = None,
+    gguf_file: GgufFile = None,
+    trust_remote_code: TrustRemoteCode = False,
     limit: Limit = None,
     resume: Resume = False,
 ) -> None:
@@ -157,12 +133,13 @@ def probe(
     """
     from . import commands
 
-    common = commands.Common("probe", model, out, seed, device, limit, resume)
+    loading = commands.Loading(device, revision, dtype, adapter, gguf_file, trust_remote_code)
+    common = commands.Common("probe", model, out, seed, loading, limit, resume)
     commands.probe(common, train, eval, task)
 
 
 @app.command()
-@_guarded
+@guarded
 def explain(
     model: Model,
     data: Data,
@@ -173,6 +150,11 @@ def explain(
     out: Out = None,
     seed: Seed = 0,
     device: Device = "cpu",
+    revision: Revision = None,
+    dtype: Dtype = None,
+    adapter: Adapter = None,
+    gguf_file: GgufFile = None,
+    trust_remote_code: TrustRemoteCode = False,
     limit: Limit = None,
     resume: Resume = False,
 ) -> None:
@@ -184,17 +166,16 @@ def explain(
     """
     from . import commands
 
-    common = commands.Common("explain", model, out, seed, device, limit, resume)
+    loading = commands.Loading(device, revision, dtype, adapter, gguf_file, trust_remote_code)
+    common = commands.Common("explain", model, out, seed, loading, limit, resume)
     commands.explain(common, data, columns, target, foil, unit)
 
 
 @app.command()
-@_guarded
+@guarded
 def ablate(
-    model: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help="Hub id, local folder, or demo.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help=_DATA_HELP)] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP)] = None,
+    data: Annotated[Path | None, typer.Option(help=DATA_HELP)] = None,
     study: Annotated[
         Path | None,
         typer.Option(
@@ -208,6 +189,11 @@ def ablate(
     out: Out = None,
     seed: Seed = 0,
     device: Device = "cpu",
+    revision: Revision = None,
+    dtype: Dtype = None,
+    adapter: Adapter = None,
+    gguf_file: GgufFile = None,
+    trust_remote_code: TrustRemoteCode = False,
     limit: Limit = None,
     resume: Resume = False,
 ) -> None:
@@ -220,7 +206,8 @@ def ablate(
     """
     from . import commands
 
-    common = commands.Common("ablate", model or "", out, seed, device, limit, resume)
+    loading = commands.Loading(device, revision, dtype, adapter, gguf_file, trust_remote_code)
+    common = commands.Common("ablate", model or "", out, seed, loading, limit, resume)
     if study is not None and model is None and data is None:
         commands.ablate_study(common, study)
     elif study is None and model is not None and data is not None:
@@ -233,7 +220,7 @@ def ablate(
 
 
 @app.command()
-@_guarded
+@guarded
 def prune(model: Model) -> None:
     """Remove heads for good (not there yet)."""
     raise BertologyError(
@@ -242,15 +229,24 @@ def prune(model: Model) -> None:
 
 
 @app.command()
-@_guarded
-def selftest(model: Model, device: Device = "cpu") -> None:
+@guarded
+def selftest(
+    model: Model,
+    device: Device = "cpu",
+    revision: Revision = None,
+    dtype: Dtype = None,
+    adapter: Adapter = None,
+    gguf_file: GgufFile = None,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
     """Prove that what is captured from a model is what it computes.
 
     Prints one line a site: way in, heads, checks. Exit status 1 if one fails.
     """
     from . import commands
 
-    if not commands.selftest(model, device):
+    loading = commands.Loading(device, revision, dtype, adapter, gguf_file, trust_remote_code)
+    if not commands.selftest(model, loading):
         raise typer.Exit(1)
 
 
@@ -265,21 +261,6 @@ def _version(
         raise typer.Exit
 
 
-def _close_bars() -> None:
-    for bar in list(getattr(tqdm, "_instances", [])):
-        bar.close()
-
-
 def main() -> None:
     """Entry point of the `bertology` command."""
     app()
-
-
-def _quieten_libraries() -> None:
-    """Leave the terminal to our own progress bars and messages."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    # Retries without a network would be a page of lines before our one message.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -25,6 +25,40 @@ from .study import read_study
 
 
 @dataclass(frozen=True)
+class Loading:
+    """The options that say how a model is loaded."""
+
+    device: str
+    revision: str | None = None
+    dtype: str | None = None
+    adapter: str | None = None
+    gguf_file: str | None = None
+    trust_remote_code: bool = False
+
+    def load(self, name: str) -> LoadedModel:
+        return load_model(name, **asdict(self))
+
+    def load_one_of_several(self, name: str) -> LoadedModel:
+        return load_model(
+            name, device=self.device, dtype=self.dtype, trust_remote_code=self.trust_remote_code
+        )
+
+    def check_for_several(self) -> None:
+        """Refuse what can be meant for one model only.
+
+        Raises:
+            BertologyError: such an option is given.
+        """
+        given = {"--revision": self.revision, "--adapter": self.adapter,
+                 "--gguf-file": self.gguf_file}  # fmt: skip
+        if wrong := [name for name, value in given.items() if value is not None]:
+            raise BertologyError(
+                f"{' and '.join(wrong)} cannot be given with --study, whose file names several "
+                "models; run ablate on one MODEL, or name a folder or .gguf file in the study."
+            )
+
+
+@dataclass(frozen=True)
 class Common:
     """The options that every command takes."""
 
@@ -32,7 +66,7 @@ class Common:
     model: str
     out: Path | None
     seed: int
-    device: str
+    loading: Loading
     limit: int | None
     resume: bool
 
@@ -43,11 +77,11 @@ class Common:
     def open(self, model: LoadedModel, **settings: Any) -> Run:
         """The run of this command; raises OutputError if the folder cannot be used."""
         known = {"command": self.command, "model": self.model, "weights": model.weights_sha256,
-                 "seed": self.seed, "limit": self.limit, **settings}  # fmt: skip
+                 "seed": self.seed, "limit": self.limit, **model.variant, **settings}  # fmt: skip
         return Run(self.folder, known, resume=self.resume)
 
     def load(self) -> LoadedModel:
-        return load_model(self.model, device=self.device)
+        return self.loading.load(self.model)
 
 
 def heads(common: Common, corpus_file: Path) -> None:
@@ -153,18 +187,20 @@ def ablate(
 
 def ablate_study(common: Common, study_file: Path) -> None:
     """`bertology ablate --study`: every model on every data file with every seed."""
+    common.loading.check_for_several()
     study = read_study(study_file)
     columns = parse_columns(study.columns)
     data = [read_examples(name, columns).first(study.limit) for name in study.data]
     run = Run(
         common.folder,
         {"command": "ablate", "study": str(study_file), **asdict(study),
+         **({} if common.loading.dtype is None else {"dtype": common.loading.dtype}),
          "data_sha256": [examples.sha256 for examples in data]},
         resume=common.resume,
     )  # fmt: skip
     parts = []
     for m, name in enumerate(study.models):
-        model = load_model(name, device=common.device)
+        model = common.loading.load_one_of_several(name)
         for d, examples in enumerate(data):
             for seed in study.seeds:
                 ablation = run.result(
@@ -197,9 +233,9 @@ def report(common: Common, corpus_file: Path | None, sentence: str | None) -> Pa
     return page
 
 
-def selftest(name: str, device: str) -> bool:
+def selftest(name: str, loading: Loading) -> bool:
     """`bertology selftest`: print one line a site; returns whether every check passed."""
-    model = load_model(name, device=device)
+    model = loading.load(name)
     with torch.no_grad():
         reports = verify(model.module)
     for site in reports:

@@ -22,6 +22,8 @@ class Batch:
     inputs: dict[str, Tensor]
     words: np.ndarray
     """(batch, token), -1 for special tokens and padding."""
+    counts: np.ndarray
+    """(batch,), the number of words of each text; 0 where there are no trees to predict."""
     columns: np.ndarray
     """(batch, token, 4)."""
 
@@ -30,7 +32,8 @@ class Batch:
         mask = self.inputs["attention_mask"]
         lengths = mask.sum(1, keepdim=True).expand_as(mask)
         columns = torch.from_numpy(self.columns).to(mask.device)
-        return describe(mask, lengths, columns, torch.from_numpy(self.words).to(mask.device))
+        words = torch.from_numpy(self.words).to(mask.device) if self.counts.any() else None
+        return describe(mask, lengths, columns, words)
 
 
 def read_batches(settings: Settings) -> list[Batch]:
@@ -45,7 +48,13 @@ def read_batches(settings: Settings) -> list[Batch]:
         }
 
     return [
-        Batch(file[f"texts_{i}"], inputs(i), file[f"words_{i}"], file[f"columns_{i}"])
+        Batch(
+            texts=file[f"texts_{i}"],
+            inputs=inputs(i),
+            words=file[f"words_{i}"],
+            counts=file[f"counts_{i}"],
+            columns=file[f"columns_{i}"],
+        )
         for i in range(int(file["count"]))
     ]
 
@@ -70,5 +79,5 @@ def run_batches(batches: list[Batch], layers: Layers) -> Result:
         heads = torch.stack([one for _, one in found], dim=1).cpu().numpy()
         for row, text in enumerate(batch.texts):
             numbers[text] = means[row]
-            answers[text] = heads[row, ..., : batch.words[row].max() + 1]
+            answers[text] = heads[row, ..., : batch.counts[row]]
     return Result(np.stack(numbers), answers)

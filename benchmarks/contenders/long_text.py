@@ -7,29 +7,27 @@ from reductions import STATISTICS, describe, statistics
 from serving import Job, Result, Settings, serve
 from torch import Tensor
 
-from bertology.capture import Event, Hook, hooked
+from bertology.capture import Hook, hooked
+from bertology.probing.heads import BLOCK, RowSums, TokenFeatures
 from bertology.probing.heads import STATISTICS as OURS
-from bertology.probing.heads import TokenFeatures, reduce_attention
 
 LAYERS, HEADS, WIDTH, VOCABULARY = 4, 8, 256, 1000
 
 
 def bertology_long(module: torch.nn.Module, ids: Tensor) -> Tensor:
-    """Mean of each statistic of `heads.csv` over the rows: (layer, head, statistic)."""
+    """Mean of each statistic of `heads.csv` over the rows: (layer, head, statistic).
+
+    Attention comes in blocks of rows; the whole map of a head never exists.
+    """
     features = TokenFeatures(
         rows=torch.ones(ids.shape, device=ids.device),
         columns=_columns(ids.shape[1]).to(ids.device),
     )
-    found: list[Tensor] = []
-
-    def observe(event: Event) -> None:
-        if event.attention is None:
-            raise RuntimeError("a hook that observes attention always gets it")
-        found.append(reduce_attention(event.attention.float(), event.visible, features)[0])
-
-    with torch.no_grad(), hooked(module, Hook(observe=observe)):
+    sums = RowSums(features)
+    with torch.no_grad(), hooked(module, Hook(observe=sums.observe, block=BLOCK)) as sites:
         module(input_ids=ids, use_cache=False)
-    return torch.stack(found)[..., [OURS.index(name) for name in STATISTICS]] / ids.shape[1]
+    found = torch.stack([sums.values[site][0] for site in sites])
+    return found[..., [OURS.index(name) for name in STATISTICS]] / ids.shape[1]
 
 
 def eager_long(module: torch.nn.Module, ids: Tensor) -> Tensor:

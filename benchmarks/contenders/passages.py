@@ -1,7 +1,6 @@
 """The texts of a job: sentences of a corpus, or passages as long as the model can read."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from serving import Settings
 
@@ -41,12 +40,21 @@ def _passages(corpus: Corpus, model: LoadedModel) -> list[Sentence]:
 
 
 def _joined(encodings: Sequence[Encoding], number: int) -> Sentence:
-    """One text of several, with the words of all and no annotation."""
-    spans: list[tuple[int, int]] = []
+    """One text of several, with the words and the trees of all."""
     text = ""
-    for encoding in encodings:
-        start = len(text) + 1 if text else 0
-        text = f"{text} {encoding.sentence.text}" if text else encoding.sentence.text
-        spans += [(start + left, start + right) for left, right in encoding.sentence.spans]
-    options: dict[str, Any] = {"id": f"passage-{number}"}
-    return Sentence(text=text, spans=tuple(spans), **options)
+    spans: list[tuple[int, int]] = []
+    heads: list[int] = []
+    deprels: list[str] = []
+    for sentence in (encoding.sentence for encoding in encodings):
+        start, words = len(text) + 1 if text else 0, len(spans)
+        text = f"{text} {sentence.text}" if text else sentence.text
+        spans += [(start + left, start + right) for left, right in sentence.spans]
+        heads += [head + words if head >= 0 else head for head in sentence.heads]
+        deprels += sentence.deprels
+    return Sentence(
+        id=f"passage-{number}",
+        text=text,
+        spans=tuple(spans),
+        heads=tuple(heads),
+        deprels=tuple(deprels),
+    )

@@ -31,6 +31,7 @@ def prepare(settings: Settings) -> dict[str, object]:
         for name, tensor in batch.inputs.items():
             arrays[f"{name}_{number}"] = tensor.cpu().numpy()
         arrays[f"words_{number}"], arrays[f"columns_{number}"] = _features(batch)
+        arrays[f"counts_{number}"] = _word_counts(batch)
     np.savez(Path(settings["batches"]), **arrays)
     return {
         "model": str(demo_folder()) if settings["model"] == "demo" else settings["model"],
@@ -53,6 +54,12 @@ def _features(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
             [first, encoding.cls, encoding.sep, encoding.punctuation], axis=1
         )
     return words, columns
+
+
+def _word_counts(batch: Batch) -> np.ndarray:
+    """Words of each text; none where no text of the batch has a tree, as bertology has it."""
+    trees = any(encoding.sentence.heads for encoding in batch.encodings)
+    return np.array([len(encoding.sentence) if trees else 0 for encoding in batch.encodings])
 
 
 if __name__ == "__main__":

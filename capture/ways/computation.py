@@ -295,5 +295,6 @@ def cut(attention: Tensor, visible: Tensor, size: int) -> Iterator[Block]:
 
 def _seen(visible: Tensor) -> slice:
     """The range of keys outside of which no row sees anything."""
-    seen = visible.flatten(0, -2).any(0).nonzero()
+    # Reductions of bytes are vectorised, those of booleans are not.
+    seen = visible.flatten(0, -2).view(torch.uint8).amax(0).nonzero()
     return slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, visible.shape[-1])

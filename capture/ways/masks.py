@@ -58,8 +58,8 @@ class Mask:
                 return None
             part = self.given[..., rows, :] if self.given.shape[-2] > 1 else self.given
             return part[..., keys]
-        zero = torch.zeros((), dtype=self.dtype, device=self.device)
-        return torch.where(visible[..., keys], zero, torch.finfo(self.dtype).min)
+        # 0 where visible, the least finite number elsewhere; far faster than torch.where.
+        return visible[..., keys].to(self.dtype).sub_(1).mul_(torch.finfo(self.dtype).max)
 
     def fast(self, implementation: str) -> Tensor | None:
         """What the model's own implementation takes as its mask."""
@@ -72,21 +72,23 @@ class Recipe:
     def __init__(self, arguments: dict[str, Any]) -> None:
         self.arguments = arguments
         self._tensors: dict[str, Tensor | None] = {}
-        self._visible: Tensor | None = None
+        self._visible: dict[tuple[int, int], Tensor] = {}
+        self._cells = 0
 
     def visible(self, rows: slice) -> Tensor:
         """(batch, 1, row, key), True where the query may see the key."""
-        whole = rows.stop - rows.start == self.arguments["q_length"]
-        if whole and self._visible is not None:
-            return self._visible
+        place = rows.start, rows.stop
+        if place in self._visible:
+            return self._visible[place]
         arguments = dict(self.arguments)
         arguments["q_offset"] = arguments.get("q_offset", 0) + rows.start
         arguments["q_length"] = rows.stop - rows.start
         arguments["allow_is_causal_skip"] = arguments["allow_is_bidirectional_skip"] = False
         made = sdpa_mask(**arguments)
-        if whole:
-            # Every layer of a kind shares its mask.
-            self._visible = made
+        # Every layer of a kind shares its mask; that of a book would not fit beside the model.
+        if self._cells + made.numel() <= _KEPT_CELLS:
+            self._visible[place] = made
+            self._cells += made.numel()
         return made
 
     def tensor(self, implementation: str) -> Tensor | None:
@@ -96,6 +98,8 @@ class Recipe:
         return self._tensors[implementation]
 
 
+#: Cells of masks, of one byte each, that are kept for the next layers.
+_KEPT_CELLS = 1 << 26
 #: The recipe of each placeholder that is alive.
 _recipes: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 

@@ -28,6 +28,8 @@ STATISTICS = (
 OTHER = "other"
 _COLUMN_FEATURES = ("first", "cls", "sep", "punctuation")
 
+#: Stands for 0 under a logarithm whose result is multiplied by 0.
+_TINY = torch.finfo(torch.float32).tiny
 #: Attention weights to hold at a time: few enough for the cache of a CPU.
 BLOCK = 1 << 20
 
@@ -112,7 +114,8 @@ def reduce_attention(
     keys = keys or slice(0, attention.shape[-1])
     counted = features.rows[:, None, rows]  # (batch, 1, row)
     columns = features.columns[:, keys]
-    entropy = torch.special.entr(attention).sum(-1)
+    # The vectorised logarithm takes a third of the time of `torch.special.entr`.
+    entropy = -attention.clamp(min=_TINY).log_().mul_(attention).sum(-1)
     choices = visible.sum(-1).float()  # (batch, 1, row)
     # A row that sees one key has nothing to choose: it counts 0.
     normalised = torch.where(choices > 1, entropy / choices.clamp(min=2).log(), 0.0)
@@ -151,8 +154,9 @@ def _distance(
     device = attention.device
     columns = torch.arange(keys.start, keys.stop, device=device).float()
     places = torch.arange(rows.start, rows.stop, device=device).float()
-    ahead = columns > places[:, None]
-    if not (visible & ahead).any():
+    beyond = max(0, rows.start + 1 - keys.start)
+    ahead = columns[beyond:] > places[:, None]
+    if not (visible[..., beyond:] & ahead).any():
         # Nobody looks ahead, so |i - j| = i - j, and the sums over rows are enough.
         return moment.sum(-1) - mass @ columns
     apart = (places[:, None] - columns).abs()

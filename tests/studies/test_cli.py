@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from bertology import BertologyError
 from bertology.studies import commands
 from bertology.studies.cli import app
 
@@ -209,3 +210,68 @@ def test_help_teaches() -> None:
     for command in ("report", "heads", "probe", "explain", "ablate", "prune", "selftest"):
         assert command in text
     assert "--columns" in call("explain", "--help").output
+
+
+def test_options_of_loading_reach_the_model(sample, tmp_path: Path) -> None:
+    corpus = write_corpus(sample, tmp_path / "c.conllu", 12)
+    words = ("heads", "demo", "--corpus", corpus, "--out", tmp_path / "run")
+    assert call(*words, "--dtype", "bfloat16").exit_code == 0
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["settings"]["dtype"] == "bfloat16"
+    assert manifest["provenance"]["heads"]["options"]["dtype"] == "bfloat16"
+    resumed = call(*words, "--resume")
+    assert resumed.exit_code == 1 and "dtype was 'bfloat16', now None" in resumed.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--dtype", "int8", "dtype 'int8' is unknown"),
+        ("--revision", "v2", "only models from the hub have revisions"),
+        ("--adapter", "./none", "no model folder"),
+        ("--gguf-file", "x.gguf", "has no file x.gguf"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", ["report", "heads", "probe", "explain", "ablate", "selftest"]
+)  # fmt: skip
+def test_every_command_takes_the_options_of_loading(
+    sample, tmp_path: Path, command: str, option: str, value: str, message: str
+) -> None:
+    corpus = write_corpus(sample, tmp_path / "c.conllu", 3)
+    inputs = {"probe": ("--train", corpus, "--eval", corpus), "selftest": (),
+              "explain": ("--data", corpus), "ablate": ("--data", corpus)}  # fmt: skip
+    out = () if command == "selftest" else ("--out", tmp_path / "run")
+    given = inputs.get(command, ("--corpus", corpus))
+    done = call(command, "demo", *given, option, value, *out)
+    assert done.exit_code == 1 and message in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_remote_code_is_run_when_the_option_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+
+    def load(name, **options):
+        seen.update(options)
+        raise BertologyError("enough")
+
+    monkeypatch.setattr(commands, "load_model", load)
+    call("selftest", "demo", "--trust-remote-code")
+    assert seen["trust_remote_code"] is True
+    call("selftest", "demo")
+    assert seen["trust_remote_code"] is False
+
+
+def test_a_study_takes_only_the_options_that_fit_every_model(tmp_path: Path) -> None:
+    (tmp_path / "d.txt").write_text("The dog saw a cat .\nA cat saw the old dog today .\n")
+    study = tmp_path / "s.toml"
+    study.write_text('models = ["demo"]\ndata = ["d.txt"]\nmodes = ["zero"]\nlimit = 1\n')
+    words = ("ablate", "--study", study, "--out", tmp_path / "run")
+    for option in ("--revision", "--adapter", "--gguf-file"):
+        wrong = call(*words, option, "x")
+        assert wrong.exit_code == 1 and f"{option} cannot be given with --study" in wrong.stderr
+    done = call(*words, "--dtype", "bfloat16")
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["settings"]["dtype"] == "bfloat16"
+    assert [p["options"]["dtype"] for p in manifest["provenance"].values()] == ["bfloat16"]
