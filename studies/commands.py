@@ -240,7 +240,7 @@ def selftest(name: str, loading: Loading) -> bool:
         reports = verify(model.module)
     for site in reports:
         verdict = "ok" if site.passed else "FAILED: " + "; ".join(site.failures)
-        print(f"{site.site}: {site.way_in}, {site.site.heads} heads: {verdict}")
+        print(f"{site.site}: {site.site.way_in}, {site.site.heads} heads: {verdict}")
     passed = all(site.passed for site in reports)
     print(f"{len(reports)} sites, {'all exact' if passed else 'NOT exact: do not use its numbers'}")
     return passed
