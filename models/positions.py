@@ -41,7 +41,9 @@ def first_position(module: Any) -> int:
     if table.padding_idx is not None:
         return table.padding_idx + 1
     ids = getattr(parent, "position_ids", None)
-    return int(ids.flatten()[0]) if _is_filled(ids) else 0
+    if not isinstance(ids, torch.Tensor) or ids.is_meta:
+        return 0
+    return int(ids.flatten()[0])
 
 
 def _table_limit(module: Any) -> int | None:
@@ -70,10 +72,6 @@ def _is_fixed_table(part: Any) -> bool:
     # FSMT makes its table longer when a text asks for it.
     grows = hasattr(part, "make_weight")
     return isinstance(weight, torch.Tensor) and hasattr(part, "padding_idx") and not grows
-
-
-def _is_filled(ids: Any) -> bool:
-    return isinstance(ids, torch.Tensor) and not ids.is_meta and ids.numel() > 0
 
 
 def _stated(config: Any) -> int | None:
