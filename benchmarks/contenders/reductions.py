@@ -42,6 +42,8 @@ class Tokens:
     """(batch, token, word), 1 where the token belongs to the word."""
     parts: Tensor | None = None
     """The same over the number of the word's tokens."""
+    places: Tensor | None = None
+    """(batch, token), 1 + the index of the token's word, 0 where it has none."""
 
 
 def describe(
@@ -66,6 +68,7 @@ def describe(
         columns=columns.float(),
         belongs=belongs,
         parts=None if belongs is None else belongs / belongs.sum(1, keepdim=True).clamp(min=1),
+        places=None if words is None else words + 1,
     )
 
 
@@ -101,12 +104,25 @@ def predictions(attention: Tensor, tokens: Tokens) -> Tensor:
     Returns:
         (batch, head, direction, word), 16-bit; -1 where there is none.
     """
-    if tokens.belongs is None or tokens.parts is None:
+    if tokens.belongs is None or tokens.parts is None or tokens.places is None:
         return torch.empty(*attention.shape[:2], 2, 0, dtype=torch.int16)
-    maps = tokens.parts.transpose(1, 2)[:, None] @ (attention.float() @ tokens.belongs[:, None])
+    attention = attention.float()
+    if len(attention) == 1:
+        maps = _summed(attention, tokens.places[0], tokens.belongs)
+    else:
+        maps = tokens.parts.transpose(1, 2)[:, None] @ (attention @ tokens.belongs[:, None])
     maps.diagonal(dim1=2, dim2=3).zero_()
     answers = []
     for side in (-1, -2):
         weight, word = maps.max(side)
         answers.append(word.masked_fill(weight <= 0, -1))
     return torch.stack(answers, dim=2).to(torch.int16)
+
+
+def _summed(attention: Tensor, places: Tensor, belongs: Tensor) -> Tensor:
+    """The word maps of one text. It is a long one, where products cost many times these sums."""
+    _, heads, length, _ = attention.shape
+    words = belongs.shape[2] + 1
+    to_words = attention.new_zeros(1, heads, length, words).index_add_(3, places, attention)
+    maps = attention.new_zeros(1, heads, words, words).index_add_(2, places, to_words)
+    return maps[..., 1:, 1:] / belongs.sum(1).clamp(min=1)[:, None, :, None]
