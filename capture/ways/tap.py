@@ -114,9 +114,10 @@ class Tap(TorchFunctionMode):
         call.apply_defaults()
         if call.arguments["query"].dim() != 4:
             return functional.scaled_dot_product_attention(*args, **kwargs)
+        self.softmaxes += 1
         computation = explicit(functional.scaled_dot_product_attention, **call.arguments)
         self.computed(computation)
-        return computation.head_output.transpose(1, 2)
+        return computation.head_output.transpose(1, 2).clone()
 
     def forget(self) -> None:
         """Let go of what was followed."""
@@ -192,7 +193,8 @@ class Tap(TorchFunctionMode):
             visible=lambda: layout.attention(followed.visible()).any(1, keepdim=True),
         )
         self.computed(computation)
-        return layout.output_back(computation.head_output)
+        # A copy, as some models go on to add to it in place: a hook may have kept the original.
+        return layout.output_back(computation.head_output).clone()
 
 
 def _unmasked(scores: Tensor, dim: int) -> Tensor:
