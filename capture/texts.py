@@ -1,50 +1,43 @@
 """Capturing what a model computes on a few texts, as arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..corpora import Encoding, Sentence, encode
 from ..corpora.align import misfit
 from ..corpora.text import text_to_sentence
 from ..errors import CaptureError
 from .batch import Batch
-from .hidden import hidden_states as collecting_hidden_states
+from .captured import AT_SITES, QUANTITIES, Captured, Part
+from .finite import refuse_infinite
+from .hidden import hidden_states
 from .hooked import hooked
+from .projection import contribution, output_weights
 from .session import Event, Hook
+from .sites import Site
 from .stream import stream
+from .targets import Target, decoder_inputs, read_target
 
-QUANTITIES = ("attention", "head_output", "hidden_states")
 
+@dataclass(frozen=True)
+class _Selection:
+    """What to keep, and of which sites, heads and positions."""
 
-@dataclass(frozen=True, repr=False)
-class Captured:
-    """What was asked for on one text; the rest is None. Padding is never part of it."""
+    what: tuple[str, ...]
+    sites: tuple[Site, ...]
+    heads: tuple[int, ...] | None
+    queries: tuple[int, ...] | None
 
-    encoding: Encoding
-    layers: tuple[int, ...]
-    """The layers that axis 0 of `attention` and `head_output` stands for."""
-    attention: np.ndarray | None = None
-    """(layer, head, query, key); rows sum to 1 over `key`."""
-    head_output: np.ndarray | None = None
-    """(layer, token, head, width), before the output projection."""
-    hidden_states: np.ndarray | None = None
-    """(layers + 1, token, hidden); 0 is the embeddings, k+1 the output of block k."""
-
-    @property
-    def tokens(self) -> tuple[str, ...]:
-        return self.encoding.tokens
-
-    def __repr__(self) -> str:
-        kept = ", ".join(
-            f"{name} {getattr(self, name).shape}"
-            for name in QUANTITIES
-            if getattr(self, name) is not None
-        )
-        return f"Captured({self.encoding.sentence.text[:40]!r}, {len(self.tokens)} tokens: {kept})"
+    def rows(self, length: int) -> list[int]:
+        """Chosen positions of a text; negative ones count from its end."""
+        chosen = range(length) if self.queries is None else self.queries
+        return [place + length if place < 0 else place for place in chosen]
 
 
 def capture(
@@ -52,32 +45,77 @@ def capture(
     texts: str | Sentence | Sequence[str | Sentence],
     what: Sequence[str] = ("attention",),
     *,
+    targets: str | Sentence | Sequence[str | Sentence] | None = None,
     layers: Sequence[int] | None = None,
+    stacks: Sequence[str] | None = None,
+    kinds: Sequence[str] | None = None,
+    heads: Sequence[int] | None = None,
+    queries: Sequence[int] | None = None,
 ) -> list[Captured]:
-    """Capture attention, head outputs or hidden states of each text.
+    """Capture what the model computes on each text.
+
+    What is not asked for is neither computed nor kept: the fast kernel stays unless attention
+    is asked for, and with chosen heads or positions attention is formed beside it.
 
     Args:
         model: what `load_model` returns.
-        what: any of `attention`, `head_output`, `hidden_states`.
-        layers: layers to keep attention and head outputs of (default: all).
+        what: any of `attention`, `head_output`, `contribution`, `query`, `key`, `value`,
+            `hidden_states`, `logits`.
+        targets: what the decoder of an encoder-decoder model reads, one for each text
+            (default: its start token alone).
+        layers, stacks, kinds: the sites to keep (default: all).
+        heads, queries: the heads and the token positions to keep attention of (default: all);
+            negative positions count from the end of each text.
 
     Raises:
-        CaptureError: an unknown quantity or layer, a text that does not fit the model, or a
-            model whose attention cannot be captured.
+        CaptureError: an unknown quantity, layer, head or position, a text that does not fit
+            the model, attention that is not a number, or none that can be captured.
     """
     if unknown := set(what) - set(QUANTITIES):
         raise CaptureError(f"Cannot capture {sorted(unknown)}; choose from {QUANTITIES}.")
+    if "logits" in what and model.task == "encoder":
+        raise CaptureError(
+            f"{model.name} was loaded without a head, so it has no logits; load it with "
+            "task='masked-lm', 'causal-lm' or 'classification'."
+        )
+    encodings = [_encoded(text, model) for text in _listed(texts)]
+    read = _targets(model, targets, len(encodings))
+    probe = Hook(layers=layers, stacks=stacks, kinds=kinds, heads=heads)
+    with hooked(model.module, probe) as sites:
+        chosen = tuple(site for site in sites if probe.is_at(site))
+    keep = _Selection(tuple(what), chosen, _tuple(heads), _tuple(queries))
+    _check_positions(keep, encodings, read)
+    # Equal texts may have different targets.
+    order = {id(encoding): target for encoding, target in zip(encodings, read, strict=True)}
+
+    def run(batch: Batch) -> list[Captured]:
+        return _BatchCapture(model, batch, [order[id(e)] for e in batch.encodings], keep).run()
+
+    return stream(model, encodings, run, description="capturing")
+
+
+def _listed(texts: Any) -> list[str | Sentence]:
     given = [texts] if isinstance(texts, str | Sentence) else texts
     if not isinstance(given, Sequence) or not all(isinstance(t, str | Sentence) for t in given):
         raise CaptureError(f"capture takes a text, a sentence, or a list of them; got {texts!r}.")
-    encodings = [_encoded(text, model) for text in given]
-    with hooked(model.module) as sites:
-        chosen = tuple(range(len(sites))) if layers is None else tuple(layers)
+    return list(given)
 
-    def run(batch: Batch) -> list[Captured]:
-        return _capture_batch(model, batch, what, chosen)
 
-    return stream(model, encodings, run, description="capturing")
+def _targets(model: Any, targets: Any, count: int) -> list[Target | None]:
+    if not getattr(model.config, "is_encoder_decoder", False):
+        if targets is not None:
+            raise CaptureError(f"{model.name} has no decoder that would read targets.")
+        return [None] * count
+    if targets is None:
+        return [read_target(None, model)] * count
+    given = _listed(targets)
+    if len(given) != count:
+        raise CaptureError(f"Got {count} texts and {len(given)} targets; give one for each text.")
+    return [read_target(one, model) for one in given]
+
+
+def _tuple(values: Sequence[int] | None) -> tuple[int, ...] | None:
+    return None if values is None else tuple(values)
 
 
 def _encoded(text: str | Sentence, model: Any) -> Encoding:
@@ -88,42 +126,146 @@ def _encoded(text: str | Sentence, model: Any) -> Encoding:
     return encoding
 
 
-def _capture_batch(
-    model: Any, batch: Batch, what: Sequence[str], layers: tuple[int, ...]
-) -> list[Captured]:
-    kept: dict[str, dict[int, np.ndarray]] = {"attention": {}, "head_output": {}}
+def _check_positions(
+    keep: _Selection, encodings: Sequence[Encoding], targets: Sequence[Target | None]
+) -> None:
+    for encoding, target in zip(encodings, targets, strict=True):
+        for site in keep.sites:
+            length = _lengths(site, len(encoding), target)[0]
+            beyond = [q for q in keep.queries or () if not -length <= q < length]
+            if beyond:
+                raise CaptureError(
+                    f"Positions {beyond} do not exist in {encoding.sentence.id!r}, which has "
+                    f"{length} tokens in the {site.stack}; choose from 0 to {length - 1}."
+                )
 
-    def observe(event: Event) -> None:
-        if "attention" in what:
-            kept["attention"][event.site.layer] = event.attention.float().cpu().numpy()
-        if "head_output" in what:
-            kept["head_output"][event.site.layer] = event.head_output.float().cpu().numpy()
 
-    hooks = []
-    if "attention" in what or "head_output" in what:
-        hooks = [Hook(observe=observe, attention="attention" in what, layers=frozenset(layers))]
-    with (
-        torch.no_grad(),
-        hooked(model.module, *hooks),
-        collecting_hidden_states(model.module) as states,
-    ):
-        model.module(**batch.inputs)
-    hidden = [state.float().cpu().numpy() for state in states]
-    return [
-        Captured(
-            encoding,
-            layers,
-            _stack([kept["attention"][k][row, :, :n, :n] for k in layers])
-            if "attention" in what
-            else None,
-            _stack([kept["head_output"][k][row, :n] for k in layers])
-            if "head_output" in what
-            else None,
-            _stack([state[row, :n] for state in hidden]) if "hidden_states" in what else None,
+def _lengths(site: Site, tokens: int, target: Target | None) -> tuple[int, int]:
+    """Queries and keys of a text at a site."""
+    own = len(target) if target is not None and site.stack == "decoder" else tokens
+    return own, tokens if site.kind == "cross" else own
+
+
+@dataclass
+class _BatchCapture:
+    """One batch on its way through the model."""
+
+    model: Any
+    batch: Batch
+    targets: list[Target | None]
+    keep: _Selection
+    kept: dict[tuple[str, Site], np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = [
+            _lengths(site, n, target)[0]
+            for n, target in zip(self.batch.lengths, self.targets, strict=True)
+            for site in self.keep.sites
+        ]
+        #: Positions that some text of the batch has chosen.
+        self.rows = sorted({row for length in lengths for row in self.keep.rows(length)})
+        # Found before the forward pass, by one of its own.
+        self.weights = {
+            site: output_weights(self.model.module, site)
+            for site in self.keep.sites
+            if "contribution" in self.keep.what
+        }
+
+    def run(self) -> list[Captured]:
+        module = self.model.module
+        stacks = (None,) if self.targets[0] is None else ("encoder", "decoder")
+        with torch.no_grad(), hooked(module, *self._hooks()), ExitStack() as stack:
+            states = [
+                stack.enter_context(_states(module, name))
+                for name in stacks
+                if "hidden_states" in self.keep.what
+            ]
+            more = decoder_inputs(self.targets, self.batch.inputs, self.model)
+            output = module(**self.batch.inputs, **more)
+        hidden = [[_array(state) for state in one] for one in states]
+        logits = _array(output.logits) if "logits" in self.keep.what else None
+        return [self._one(i, hidden, logits) for i in range(len(self.batch))]
+
+    def _hooks(self) -> list[Hook]:
+        keep, hooks = self.keep, []
+        at = {
+            "layers": {site.layer for site in keep.sites},
+            "stacks": {site.stack for site in keep.sites},
+            "kinds": {site.kind for site in keep.sites},
+        }
+        if "attention" in keep.what:
+            queries = None if keep.queries is None else self.rows
+            hooks.append(Hook(observe=self._see_attention, heads=keep.heads, queries=queries, **at))
+        if set(AT_SITES[1:]) & set(keep.what):
+            hooks.append(Hook(observe=self._see_the_rest, attention=False, **at))
+        return hooks
+
+    def _see_attention(self, event: Event) -> None:
+        self.kept["attention", event.site] = _array(event.attention)
+
+    def _see_the_rest(self, event: Event) -> None:
+        for name in AT_SITES[1:]:
+            if name == "contribution" and name in self.keep.what:
+                found = contribution(event.head_output, self.weights[event.site])
+            elif name in self.keep.what:
+                found = getattr(event, name)
+            else:
+                continue
+            self.kept[name, event.site] = _array(found)
+
+    def _one(self, i: int, hidden: list[list[np.ndarray]], logits: np.ndarray | None) -> Captured:
+        n, target = self.batch.lengths[i], self.targets[i]
+        m = n if target is None else len(target)
+        groups: dict[tuple[str, str], list[Site]] = {}
+        for site in self.keep.sites:
+            groups.setdefault((site.stack, site.kind), []).append(site)
+        if logits is not None:
+            logits = logits[i, :m] if logits.ndim == 3 else logits[i]
+        own = [np.stack([state[i, :length] for state in one])
+               for one, length in zip(hidden, (n, m), strict=False)]  # fmt: skip
+        return Captured(
+            encoding=self.batch.encodings[i],
+            parts=tuple(self._part(i, sites) for sites in groups.values()),
+            hidden_states=own[0] if own else None,
+            decoder_hidden_states=own[1] if len(own) > 1 else None,
+            logits=logits,
+            target_tokens=() if target is None else target.tokens,
         )
-        for row, (encoding, n) in enumerate(zip(batch.encodings, batch.lengths, strict=True))
-    ]
+
+    def _part(self, i: int, sites: list[Site]) -> Part:
+        first, target = sites[0], self.targets[i]
+        queries, keys = _lengths(first, self.batch.lengths[i], target)
+        chosen = self.keep.rows(queries)
+        rows = chosen if self.keep.queries is None else [self.rows.index(row) for row in chosen]
+        places: dict[str, Any] = {
+            "attention": (slice(None), rows, slice(keys)),
+            "query": (slice(None), slice(queries)),
+            "key": (slice(None), slice(keys)),
+            "value": (slice(None), slice(keys)),
+            "head_output": slice(queries),
+            "contribution": slice(queries),
+        }
+        encoding = self.batch.encodings[i]
+        arrays = {}
+        for name, place in places.items():
+            if name in self.keep.what:
+                arrays[name] = np.stack([self.kept[name, site][i][place] for site in sites])
+                refuse_infinite(arrays[name][None], sites, [encoding])
+        reads_target = target is not None and first.stack == "decoder" and first.kind == "self"
+        return Part(
+            stack=first.stack,
+            kind=first.kind,
+            layers=tuple(site.layer for site in sites),
+            heads=self.keep.heads or tuple(range(first.heads)),
+            queries=tuple(chosen),
+            keys=target.tokens if target is not None and reads_target else encoding.tokens,
+            **arrays,
+        )
 
 
-def _stack(arrays: list[np.ndarray]) -> np.ndarray:
-    return np.stack(arrays)
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().cpu().numpy()
+
+
+def _states(module: Any, stack: str | None) -> Any:
+    return hidden_states(module) if stack is None else hidden_states(module, stack=stack)

@@ -112,3 +112,8 @@ def tiny_model() -> Callable[..., LoadedModel]:
 def plain_words() -> SimpleNamespace:
     """Three texts of different length in the tiny vocabulary."""
     return SimpleNamespace(texts=["w1 w2 w3 . w4", "w5 w6", "w7 w8 w9 w10 w11 , w12 w13"])
+
+
+@pytest.fixture(scope="session")
+def tokenizer_of() -> Callable[..., transformers.PreTrainedTokenizerFast]:
+    return word_tokenizer

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...errors import CaptureError
 from .masks import Mask
+from .products import pick, repeated, seen, weigh
 
 #: Eager attention: query, key, value, additive mask, and the rows, keys and heads they are,
 #: to (output (batch, row, head, width), attention (batch, head, row, key)).
@@ -48,9 +49,16 @@ class Computation(Protocol):
     @property
     def mask_key(self) -> object: ...
 
+    @property
+    def memory(self) -> tuple[tuple[str, int], ...]: ...
+    @property
+    def rounding(self) -> float: ...
+
     head_output: Tensor
 
     def replace_attention(self, attention: Tensor) -> None: ...
+
+    def weighed(self, attention: Tensor) -> Tensor: ...
 
     def selected(self, heads: Sequence[int] | None, queries: Sequence[int] | None) -> Block: ...
 
@@ -132,7 +140,10 @@ class Kernel:
 
     def replace_attention(self, attention: Tensor) -> None:
         self._attention = attention
-        self._head_output = weigh(attention, self.value)
+        self._head_output = self.weighed(attention)
+
+    def weighed(self, attention: Tensor) -> Tensor:
+        return weigh(attention, self.value)
 
     def selected(self, heads: Sequence[int] | None, queries: Sequence[int] | None) -> Block:
         """Chosen heads and query positions, computed beside the fast kernel."""
@@ -159,7 +170,7 @@ class Kernel:
         for start in range(0, length, size):
             rows = slice(start, min(start + size, length))
             visible = self.mask.visible_rows(rows)
-            keys = _seen(visible)
+            keys = seen(visible)
             output, attention = self._eager(rows, keys, visible)
             outputs.append(output)
             yield Block(rows, keys, attention, visible[..., keys])
@@ -193,6 +204,11 @@ class Kernel:
 
 class Given:
     """A computation whose attention the model's own code has formed already."""
+
+    memory: tuple[tuple[str, int], ...] = ()
+    """Kinds of keys that precede the text's own, and how many there can be of each."""
+    rounding = 0.0
+    """How far the model's own arithmetic leaves rows from a sum of 1."""
 
     def __init__(
         self,
@@ -233,7 +249,7 @@ class Given:
 
     @property
     def visible_shape(self) -> tuple[int, ...]:
-        batch, _, queries, keys = self._attention.shape
+        batch, _, queries, keys = self.attention.shape
         return batch, 1, queries, keys
 
     mask_key: object = None
@@ -242,7 +258,7 @@ class Given:
     def head_output(self) -> Tensor:
         """(batch, query, head, width)."""
         if self._head_output is None:
-            self._head_output = self._multiply(self._attention)
+            self._head_output = self._multiply(self.attention)
         return self._head_output
 
     @head_output.setter
@@ -253,36 +269,18 @@ class Given:
         self._attention = attention
         self._head_output = None
 
+    def weighed(self, attention: Tensor) -> Tensor:
+        """The head output (batch, query, head, width) that belongs to an attention."""
+        return weigh(attention, self.value)
+
     def selected(self, heads: Sequence[int] | None, queries: Sequence[int] | None) -> Block:
-        rows, keys = (slice(0, n) for n in self._attention.shape[-2:])
+        rows, keys = (slice(0, n) for n in self.attention.shape[-2:])
         if queries is not None:
             rows = slice(min(queries), max(queries) + 1)
-        return Block(rows, keys, *pick(self._attention, self.visible, heads, queries))
+        return Block(rows, keys, *pick(self.attention, self.visible, heads, queries))
 
     def blocks(self, size: int) -> Iterator[Block]:
-        return cut(self._attention, self.visible, size)
-
-
-def weigh(attention: Tensor, value: Tensor) -> Tensor:
-    """Head output (batch, query, head, width): attention (batch, head, query, key) times value."""
-    return (attention.to(value.dtype) @ value).transpose(1, 2).contiguous()
-
-
-def repeated(shared: Tensor, heads: int) -> Tensor:
-    """Key or value heads repeated until there is one for each query head."""
-    times = heads // shared.shape[1]
-    return shared.repeat_interleave(times, dim=1) if times > 1 else shared
-
-
-def pick(
-    attention: Tensor, visible: Tensor, heads: Sequence[int] | None, queries: Sequence[int] | None
-) -> tuple[Tensor, Tensor]:
-    """Chosen heads and rows of a map and of its mask."""
-    if heads is not None:
-        attention = attention[:, list(heads)]
-    if queries is not None:
-        attention, visible = attention[:, :, list(queries)], visible[:, :, list(queries)]
-    return attention, visible
+        return cut(self.attention, self.visible, size)
 
 
 def cut(attention: Tensor, visible: Tensor, size: int) -> Iterator[Block]:
@@ -291,10 +289,3 @@ def cut(attention: Tensor, visible: Tensor, size: int) -> Iterator[Block]:
     for start in range(0, attention.shape[-2], size):
         rows = slice(start, min(start + size, attention.shape[-2]))
         yield Block(rows, keys, attention[:, :, rows], visible[:, :, rows])
-
-
-def _seen(visible: Tensor) -> slice:
-    """The range of keys outside of which no row sees anything."""
-    # Reductions of bytes are vectorised, those of booleans are not.
-    seen = visible.flatten(0, -2).view(torch.uint8).amax(0).nonzero()
-    return slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, visible.shape[-1])
