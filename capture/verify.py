@@ -17,7 +17,6 @@ from .guards import guard
 from .mode import eval_mode
 from .session import Event, Hook, session
 from .sites import Site, find_sites
-from .ways.computation import weigh
 from .ways.trial import Trial, trial_of
 
 CHECKS = (
@@ -106,9 +105,11 @@ def _check_rows_and_values(
         # Where heads have a sink, a part of each row goes to no key.
         has_sink = getattr(module.get_submodule(event.site.module), "sinks", None) is not None
         excess = (sums - 1).clamp(min=0) if has_sink else (sums - 1).abs()
-        if not excess.max().item() <= tolerance:
+        # Reformer's own single precision leaves rows that see nothing but themselves further off.
+        if not excess.max().item() <= max(tolerance, event.computation.rounding):
             report.failures.append(f"{CHECKS[0]}: off by {excess.max().item():.1e}")
-        distance = (weigh(attention, event.value) - event.head_output).abs()[valid].max().item()
+        product = event.computation.weighed(attention)
+        distance = (product - event.head_output).abs()[valid].max().item()
         if not distance <= tolerance * max(1.0, event.head_output[valid].abs().max().item()):
             report.failures.append(f"{CHECKS[1]}: off by {distance:.1e}")
 

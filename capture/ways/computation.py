@@ -72,6 +72,9 @@ class Kernel:
     it is the output that belongs to that attention.
     """
 
+    memory: tuple[tuple[str, int], ...] = ()
+    rounding = 0.0
+
     def __init__(
         self,
         query: Tensor,
