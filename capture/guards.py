@@ -21,10 +21,38 @@ def guard(module: Any) -> None:
     compiled = [
         name or type(part).__name__
         for name, part in module.named_modules()
-        if hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) is not None
+        if _is_compiled(part)
     ]
     if compiled:
         raise CaptureError(
             f"{compiled[0]} is compiled by torch.compile, which runs past hooks; give the module "
             "as it was before (`model._orig_mod`), or load it anew."
+        )
+
+
+def _is_compiled(part: Any) -> bool:
+    return (
+        hasattr(part, "_orig_mod")
+        or getattr(part, "_compiled_call_impl", None) is not None
+        or hasattr(part.__dict__.get("forward"), "_torchdynamo_orig_callable")
+    )
+
+
+def refuse_recomputation(module: Any) -> None:
+    """Refuse to listen where a backward pass computes a checkpointed forward pass again.
+
+    Modules in eval mode checkpoint nothing, so that pass was made before the session: without
+    its hooks, and with dropout.
+
+    Raises:
+        CaptureError: a backward pass is running and the module uses gradient checkpointing.
+    """
+    # -1: no backward pass runs in this thread; torch's own checkpointing asks in this way.
+    if torch._C._current_graph_task_id() != -1 and any(
+        getattr(part, "gradient_checkpointing", False) for part in module.modules()
+    ):
+        raise CaptureError(
+            f"The backward pass of {type(module).__name__} computes a checkpointed forward pass "
+            "again, which was made before this block; call backward() outside of it, or make the "
+            "forward pass inside."
         )

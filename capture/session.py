@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 
 from ..errors import CaptureError
-from .guards import guard
+from .guards import guard, refuse_recomputation
 from .mode import eval_mode
 from .sites import Site, find_sites
 from .ways.computation import Block, Computation
@@ -92,6 +92,8 @@ class Hook:
         block: how many attention weights `observe` sees at a time, a row of every head at
             least; it is called for each block of rows, and no more of the (query, key) matrix
             exists at once.
+        check: called with the sites the hook is at when a session opens, to refuse a model that
+            the hook does not suit before anything runs.
     """
 
     observe: Callable[[Event], None] | None = None
@@ -104,6 +106,7 @@ class Hook:
     heads: Sequence[int] | None = None
     queries: Sequence[int] | None = None
     block: int | None = None
+    check: Callable[[tuple[Site, ...]], None] | None = None
 
     def is_at(self, site: Site) -> bool:
         return (
@@ -158,11 +161,14 @@ def _check(hooks: tuple[Hook, ...], sites: tuple[Site, ...]) -> None:
                 raise CaptureError(
                     f"{name.capitalize()} {sorted(unknown)} do not exist; this model has {has}."
                 )
-        if not any(hook.is_at(site) for site in sites):
+        here = tuple(site for site in sites if hook.is_at(site))
+        if not here:
             raise CaptureError(
                 f"No attention site has layers {hook.layers}, stacks {hook.stacks} and kinds "
                 f"{hook.kinds} at once; the sites are {', '.join(map(str, sites))}."
             )
+        if hook.check is not None:
+            hook.check(here)
 
 
 _owners: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
@@ -171,21 +177,27 @@ _lock = threading.Lock()
 
 @contextmanager
 def _owned(module: Any) -> Iterator[None]:
-    """Refuse a session where another thread has one: hooks would see both threads' batches."""
+    """Refuse a session where another thread has one: hooks would see both threads' batches.
+
+    So would those of a module that two models share.
+    """
     me = threading.get_ident()
+    parts = list(module.modules())
     with _lock:
-        owners = _owners.setdefault(module, [])
-        if any(owner != me for owner in owners):
-            raise CaptureError(
-                f"Another thread is capturing this {type(module).__name__}; give each thread a "
-                "model of its own (copy.deepcopy), or take turns."
-            )
-        owners.append(me)
+        for part in parts:
+            if any(owner != me for owner in _owners.get(part, ())):
+                raise CaptureError(
+                    f"Another thread is capturing this {type(part).__name__}; give each thread a "
+                    "model of its own (copy.deepcopy), or take turns."
+                )
+        for part in parts:
+            _owners.setdefault(part, []).append(me)
     try:
         yield
     finally:
         with _lock:
-            owners.pop()
+            for part in parts:
+                _owners[part].pop()
 
 
 @dataclass
@@ -205,15 +217,21 @@ class Session:
             self.by_module.setdefault(site.module, []).append(site)
 
     def start(self, module: Any, arguments: Any, named: dict[str, Any]) -> None:
-        if threading.get_ident() != self.thread:
-            raise CaptureError(
-                f"This {type(module).__name__} is being captured by another thread; give each "
-                "thread a model of its own (copy.deepcopy), or take turns."
-            )
+        self._refuse_other_threads(module)
         _refuse_dead_arguments(named)
         self.calls.clear()
 
+    def _refuse_other_threads(self, part: Any) -> None:
+        if threading.get_ident() != self.thread:
+            raise CaptureError(
+                f"This {type(part).__name__} is being captured by another thread; give each "
+                "thread a model of its own (copy.deepcopy), or take turns."
+            )
+
     def computed(self, part: Any, computation: Computation) -> None:
+        # Parts of the model can be called without it.
+        self._refuse_other_threads(part)
+        refuse_recomputation(self.module)
         sites = self.by_module.get(self.names[id(part)])
         if sites is None:
             raise CaptureError(
@@ -256,9 +274,11 @@ def _observe_rows(hook: Hook, event: Event) -> None:
 
 
 def _refuse_dead_arguments(named: dict[str, Any]) -> None:
-    if named.get("head_mask") is not None:
+    # Encoder-decoder models had decoder_head_mask and cross_attn_head_mask too.
+    masks = [name for name in named if name.endswith("head_mask") and named[name] is not None]
+    if masks:
         raise CaptureError(
-            "head_mask has no effect on models of today: it is accepted and ignored. Use "
+            f"{masks[0]} has no effect on models of today: it is accepted and ignored. Use "
             "hooked(module, gate_heads(gates)) instead."
         )
     if named.get("output_attentions"):

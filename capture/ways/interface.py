@@ -9,6 +9,7 @@ nothing of any family is re-implemented here.
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -33,20 +34,34 @@ class Listener(Protocol):
 
 
 class Running(threading.local):
-    """Whether this thread is inside our attention function, where nothing else may listen."""
+    """What this thread is doing."""
 
     inside = False
+    """Whether it is inside our attention function, where nothing else may listen."""
+    sessions = 0
+    """How many sessions it has open."""
+    with_masks = 0
+    """In how many of them masks are made as transformers makes them."""
+
+
+@dataclass
+class _Switch:
+    """A configuration that has our implementation for the moment."""
+
+    config: Any
+    implementation: str
+    """What it had before."""
+    sessions: int = 0
 
 
 running = Running()
 #: Listeners of each attention module, by id, in order of attachment.
 _listeners: dict[int, list[Listener]] = {}
-#: The implementation a configuration had before ours was set, by id of the configuration.
-_original: dict[int, str] = {}
+#: By id of the configuration. Several models may share one, and so several sessions at once.
+_switches: dict[int, _Switch] = {}
+_lock = threading.Lock()
 #: Models whose masks are computed with on their way to attention.
 needs_masks: WeakSet[Any] = WeakSet()
-#: Open sessions in which masks are made as transformers makes them.
-_with_masks: list[Any] = []
 
 
 def can_switch(module: Any) -> bool:
@@ -63,8 +78,9 @@ class Switched:
     def __init__(self, module: Any, listener: Listener) -> None:
         self.module = module
         self.listener = listener
-        self.saved: list[tuple[Any, str]] = []
+        self.configs: list[Any] = []
         self.parts: list[int] = []
+        self.with_masks = False
 
     def __enter__(self) -> None:
         models = [part for part in self.module.modules() if isinstance(part, PreTrainedModel)]
@@ -74,30 +90,43 @@ class Switched:
         for part in models:
             if part not in able:
                 configs.pop(id(part.config), None)
-        self.saved = [(config, config._attn_implementation_internal) for config in configs.values()]
-        for config, implementation in self.saved:
-            if implementation != NAME:
-                _original[id(config)] = implementation or "sdpa"
-        if self.module in needs_masks or _is_spread(self.module):
-            _with_masks.append(self.module)
-        for config, _ in self.saved:
-            # The internal name: the public setter checks and prints, and reaches further.
-            config._attn_implementation_internal = NAME
-        for part in self.module.modules():
-            _listeners.setdefault(id(part), []).append(self.listener)
-            self.parts.append(id(part))
+        self.configs = list(configs.values())
+        self.with_masks = self.module in needs_masks or _is_spread(self.module)
+        running.sessions += 1
+        running.with_masks += self.with_masks
+        with _lock:
+            for part in self.module.modules():
+                _listeners.setdefault(id(part), []).append(self.listener)
+                self.parts.append(id(part))
+            for config in self.configs:
+                _switch(config)
 
     def __exit__(self, *_: object) -> None:
-        for part in self.parts:
-            _listeners[part].remove(self.listener)
-            if not _listeners[part]:
-                del _listeners[part]
-        for config, implementation in self.saved:
-            config._attn_implementation_internal = implementation
-            if implementation != NAME:
-                del _original[id(config)]
-        if self.module in _with_masks:
-            _with_masks.remove(self.module)
+        with _lock:
+            for config in self.configs:
+                _switch_back(config)
+            for part in self.parts:
+                _listeners[part].remove(self.listener)
+                if not _listeners[part]:
+                    del _listeners[part]
+        running.with_masks -= self.with_masks
+        running.sessions -= 1
+
+
+def _switch(config: Any) -> None:
+    if id(config) not in _switches:
+        _switches[id(config)] = _Switch(config, config._attn_implementation_internal)
+    _switches[id(config)].sessions += 1
+    # The internal name: the public setter checks and prints, and reaches further.
+    config._attn_implementation_internal = NAME
+
+
+def _switch_back(config: Any) -> None:
+    switch = _switches[id(config)]
+    switch.sessions -= 1
+    if not switch.sessions:
+        config._attn_implementation_internal = switch.implementation
+        del _switches[id(config)]
 
 
 def _configs(config: Any) -> list[Any]:
@@ -138,14 +167,16 @@ def _attend(
     attention_mask: Tensor | None,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    listeners = _listeners.get(id(module))
-    if not listeners:
+    listeners = tuple(_listeners.get(id(module), ()))
+    switch = _switches.get(id(getattr(module, "config", None)))
+    if not listeners and switch is None:
         raise CaptureError(
             f"The attention of {type(module).__name__} ran outside a capture session; "
-            "use the model only inside the `with` block, on the object it was opened for."
+            "use the model only inside the `with` block, on the object it was opened for (a copy "
+            "made inside the block has to be made outside)."
         )
     mask = mask_of(attention_mask, query, key)
-    implementation = _original.get(id(getattr(module, "config", None)), "sdpa")
+    implementation = (switch.implementation if switch else None) or "sdpa"
 
     def fast() -> Tensor:
         function = ALL_ATTENTION_FUNCTIONS[implementation]
@@ -164,6 +195,7 @@ def _attend(
     )
     running.inside = True
     try:
+        # Without listeners this is a model outside the session that shares its configuration.
         if implementation == "eager":
             _ = computation.attention
         for listener in listeners:
@@ -203,7 +235,10 @@ def _cut_option(option: Any, shape: torch.Size, rows: slice, keys: slice, heads:
 
 
 def _mask(**arguments: Any) -> Tensor | None:
-    return eager_mask(**arguments) if _with_masks else placeholder(**arguments)
+    # In a thread without a session runs a model that shares its configuration with a captured
+    # one; the other thread's session may end before the mask is used.
+    made = running.with_masks or not running.sessions
+    return eager_mask(**arguments) if made else placeholder(**arguments)
 
 
 AttentionInterface.register(NAME, _attend)

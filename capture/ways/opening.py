@@ -53,7 +53,7 @@ def _tap(
     sites: int,
 ) -> None:
     declared = declaration(module)
-    heard = 0
+    heard = running = 0
 
     def computed(computation: Computation) -> None:
         nonlocal heard
@@ -63,13 +63,21 @@ def _tap(
     tap = Tap(computed, batch, declared.layout if declared else None)
 
     def enter(*_: Any) -> None:
-        nonlocal heard
+        nonlocal heard, running
         heard = 0
+        running += 1
         tap.__enter__()
 
-    def leave(part: Any, arguments: Any, output: Any) -> None:
+    def stop() -> None:
+        nonlocal running
+        running -= 1
         tap.__exit__(None, None, None)
         tap.forget()
+
+    def leave(part: Any, arguments: Any, output: Any) -> None:
+        # Another hook may have failed before ours entered.
+        if running:
+            stop()
         # After an exception the output is None, and the exception says more.
         if heard not in (1, sites) and output is not None:
             raise CaptureError(
@@ -78,5 +86,11 @@ def _tap(
                 "approximation for long texts), which cannot be captured."
             )
 
+    def abandon() -> None:
+        # torch calls no hooks after an interrupt from the keyboard.
+        while running:
+            stop()
+
+    stack.callback(abandon)
     stack.callback(part.register_forward_pre_hook(enter).remove)
     stack.callback(part.register_forward_hook(leave, always_call=True).remove)
