@@ -27,6 +27,7 @@ from .options import (
     Seed,
     Target,
     TrustRemoteCode,
+    Workers,
 )
 
 app = typer.Typer(
@@ -93,6 +94,7 @@ def heads(
     gguf_file: GgufFile = None,
     trust_remote_code: TrustRemoteCode = False,
     limit: Limit = None,
+    workers: Workers = None,
     resume: Resume = False,
 ) -> None:
     """What every head looks at.
@@ -104,7 +106,8 @@ def heads(
     from . import commands
 
     loading = commands.Loading(device, revision, dtype, adapter, gguf_file, trust_remote_code)
-    commands.heads(commands.Common("heads", model, out, seed, loading, limit, resume), corpus)
+    common = commands.Common("heads", model, out, seed, loading, limit, resume)
+    commands.heads(common, corpus, workers)
 
 
 @app.command()

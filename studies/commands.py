@@ -14,6 +14,7 @@ from ..ablation import ablate as ablate_heads
 from ..attribution import Explanation
 from ..attribution import explain as explain_examples
 from ..capture import verify
+from ..capture.verify import CHECKS
 from ..corpora import Corpus, Examples, read_corpus, read_examples, sample_treebank
 from ..errors import BertologyError, CorpusError
 from ..models import LoadedModel, load_model
@@ -84,13 +85,17 @@ class Common:
         return self.loading.load(self.model)
 
 
-def heads(common: Common, corpus_file: Path) -> None:
+def heads(common: Common, corpus_file: Path, workers: int | None) -> None:
     """`bertology heads`."""
     corpus = read_corpus(corpus_file).first(common.limit)
     model = common.load()
     run = common.open(model, corpus=str(corpus_file), corpus_sha256=corpus.sha256)
     analysis = run.result(
-        "heads", HeadAnalysis, lambda: analyse_heads(model, corpus, seed=common.seed)
+        "heads",
+        HeadAnalysis,
+        lambda: analyse_heads(
+            model, corpus, seed=common.seed, folder=run.shards("heads"), workers=workers
+        ),
     )
     written = [run.table("heads.csv", analysis.table)]
     if analysis.has_relations:
@@ -238,8 +243,9 @@ def selftest(name: str, loading: Loading) -> bool:
     model = loading.load(name)
     with torch.no_grad():
         reports = verify(model.module)
+    print(f"Checks on a small padded batch: {'; '.join(CHECKS)}.")
     for site in reports:
-        verdict = "ok" if site.passed else "FAILED: " + "; ".join(site.failures)
+        verdict = "all passed" if site.passed else "FAILED: " + "; ".join(site.failures)
         print(f"{site.site}: {site.site.way_in}, {site.site.heads} heads: {verdict}")
     passed = all(site.passed for site in reports)
     print(f"{len(reports)} sites, {'all exact' if passed else 'NOT exact: do not use its numbers'}")

@@ -29,6 +29,14 @@ TrustRemoteCode = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Read only the first N sentences.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes to share the text out to, with one thread each.  "
+        "[default: this one, with all threads]",
+    ),
+]
 CorpusFile = Annotated[
     Path, typer.Option(help="CoNLL-U (.conllu) or plain text, one sentence a line.")
 ]

@@ -104,7 +104,11 @@ def build_report(
     """Compute what is missing in the run, then write tables, figures and the page."""
     shown = _shown_sentence(corpus, sentence)
     captured = capture(model, shown)[0]
-    heads = run.result("heads", HeadAnalysis, lambda: analyse_heads(model, corpus, seed=seed))
+    heads = run.result(
+        "heads",
+        HeadAnalysis,
+        lambda: analyse_heads(model, corpus, seed=seed, folder=run.shards("heads")),
+    )
     layers = _layers(model, corpus, run, seed)
     costly = _drawn(corpus, COSTLY_SENTENCES, seed)
     explanation = run.result("explanation", Explanation, lambda: explain(model, costly, seed=seed))

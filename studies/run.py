@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,19 +12,22 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from ..corpora.text import sha256_of
+from ..disk import PARTIAL, write_file, writing
 from ..errors import BertologyError, OutputError
 from ..results import Provenance, Result, installed_versions
 
 R = TypeVar("R", bound=Result)
 MANIFEST = "manifest.json"
 RESULTS = "results"
+SHARDS = "shards"
 
 
 class Run:
     """Writes the results of one command into one folder.
 
     Finished results are kept in `folder/results/NAME` as soon as they exist. A run that is
-    resumed with the same settings loads them instead of computing them again.
+    resumed with the same settings loads them instead of computing them again. An analysis may
+    keep shards in `folder/shards/NAME` on its way; they are removed once its result is kept.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
@@ -39,6 +43,13 @@ class Run:
         manifest = self.folder / MANIFEST
         if manifest.is_file():
             self._check_resumable(_read_manifest(manifest), resume)
+        elif self._holds_only_shards():
+            # Stopped before its first result. The shards know themselves what they belong to.
+            if not resume:
+                raise OutputError(
+                    f"The folder {self.folder} holds an unfinished run; give a new folder with "
+                    "--out, or --resume to go on with it."
+                )
         elif self.folder.is_dir() and any(self.folder.iterdir()):
             raise OutputError(
                 f"The folder {self.folder} is not empty; give a new folder with --out."
@@ -47,6 +58,12 @@ class Run:
         nearest = next(p for p in [self.folder, *self.folder.absolute().parents] if p.exists())
         if not os.access(nearest, os.W_OK):
             raise OutputError(f"The folder {self.folder} cannot be written; give another --out.")
+
+    def _holds_only_shards(self) -> bool:
+        if not self.folder.is_dir():
+            return False
+        names = {path.name for path in self.folder.iterdir() if path.suffix != PARTIAL}
+        return names == {SHARDS}
 
     def _check_resumable(self, found: dict[str, Any], resume: bool) -> None:
         if not resume:
@@ -70,16 +87,27 @@ class Run:
         outcome = _loaded(place, kind)
         if outcome is None:
             outcome = compute()
-            partial = place.with_name(f"{name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            outcome.save(partial)
-            shutil.rmtree(place, ignore_errors=True)
-            # A rename is atomic: a killed run leaves a whole result or none.
-            partial.rename(place)
+            partial = place.with_name(f"{name}{PARTIAL}")
+            # Before the result, so that no kill leaves a result without its settings.
+            self._write_manifest("unfinished")
+            with writing(place):
+                shutil.rmtree(partial, ignore_errors=True)
+                outcome.save(partial)
+                shutil.rmtree(place, ignore_errors=True)
+                # A rename is atomic: a killed run leaves a whole result or none.
+                partial.rename(place)
+        # The result says it all; what each sentence gave is many times larger.
+        shutil.rmtree(self.shards(name), ignore_errors=True)
+        with suppress(OSError):  # There are none, or those of another analysis.
+            (self.folder / SHARDS).rmdir()
         self.finished.append(name)
         self.provenance[name] = asdict(outcome.provenance)
         self._write_manifest("unfinished")
         return outcome
+
+    def shards(self, name: str) -> Path:
+        """The folder for the shards of an analysis, kept until its result is saved."""
+        return self.folder / SHARDS / name
 
     def table(self, path: str, table: pd.DataFrame) -> Path:
         """Write one of the run's tables."""
@@ -107,10 +135,8 @@ class Run:
             "provenance": self.provenance,
             "versions": installed_versions(),
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f"{MANIFEST}.partial"
-        partial.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
-        partial.rename(self.folder / MANIFEST)
+        content = json.dumps(manifest, indent=1, ensure_ascii=False)
+        write_file(self.folder / MANIFEST, content.encode())
 
 
 def _loaded(place: Path, kind: type[R]) -> R | None:

@@ -1,7 +1,9 @@
 """The `heads` analysis: statistics of every head, and the relations heads follow."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ...corpora import Corpus
@@ -30,25 +32,38 @@ class HeadAnalysis(Result):
         return not self.relations.empty
 
 
-def analyse_heads(model: LoadedModel, corpus: Corpus, *, seed: int = 0) -> HeadAnalysis:
+def analyse_heads(
+    model: LoadedModel,
+    corpus: Corpus,
+    *,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    workers: int | None = None,
+) -> HeadAnalysis:
     """What every head looks at, and which relation it follows where the corpus has trees.
+
+    Args:
+        folder: where the shards of the pass are kept, for an interrupted pass to go on; by
+            default a temporary folder.
+        workers: processes to share the pass out to (default: this process alone).
 
     Raises:
         CorpusError: no sentence fits the model.
-        CaptureError: the model's attention cannot be captured.
+        CaptureError: the model's attention cannot be captured, or a worker died.
+        OutputError: the folder holds another pass, or cannot be written.
     """
-    scan = scan_heads(model, corpus)
+    scan = scan_heads(model, corpus, folder, workers=workers)
     means = statistics_table(
-        scan.statistics, scan.baselines, scan.units, (*scan.present, OTHER), seed=seed
+        scan.unit_sums(), np.bincount(scan.units), (*scan.present, OTHER), seed=seed
     )
     relations, best, examples = pd.DataFrame(), pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame()
-    dependents = gold_dependents(scan.encodings, scan.units.tolist())
+    dependents = gold_dependents(scan.sentences, scan.word_tokens, scan.units.tolist())
     if len(dependents):
-        correct = score(dependents, scan.predictions)
+        correct = score(dependents, scan.predicted())
         relations = relation_table(dependents, correct, seed=seed)
         best = best_heads(dependents, correct, seed=seed)
         named = list(best[["relation", "direction", "layer", "head"]].itertuples(index=False))
-        examples = sample_predictions(scan, dependents, named, seed=seed)
+        examples = sample_predictions(scan, dependents, correct, named, seed=seed)
     return HeadAnalysis(
         table=means[means["statistic"] != OTHER].reset_index(drop=True),
         relations=relations,

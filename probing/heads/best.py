@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ...stats import MIN_COUNTS, holm, sign_flip
-from .relations import DIRECTIONS, OFFSETS, Dependents, accuracy_interval, best_offset, sums_by_unit
+from .hits import Hits, hits_by_unit, hits_of, sums_by_unit
+from .relations import DIRECTIONS, OFFSETS, Dependents, accuracy_interval, best_offset
 
 COLUMNS = (
     "relation", "direction", "layer", "head", "accuracy", "ci_low", "ci_high", "n",
@@ -24,8 +25,12 @@ class _Choice:
     direction: int
     offset: int
 
+    @property
+    def cell(self) -> tuple[int, int, int]:
+        return self.layer, self.head, self.direction
 
-def best_heads(dependents: Dependents, correct: np.ndarray, *, seed: int) -> pd.DataFrame:
+
+def best_heads(dependents: Dependents, correct: Hits | np.ndarray, *, seed: int) -> pd.DataFrame:
     """The table `best_heads.csv`: one row per relation with at least 30 dependents.
 
     Units are split into even and odd. Head, direction and offset are chosen on one half and
@@ -43,7 +48,7 @@ def best_heads(dependents: Dependents, correct: np.ndarray, *, seed: int) -> pd.
         even = dependents.unit[chosen] % 2 == 0
         if len(chosen) < MIN_COUNTS or even.all() or not even.any():
             continue
-        row, p = _row(correct[chosen], offsets[chosen], dependents.unit[chosen], even, seed)
+        row, p = _row(dependents, correct, offsets[chosen], chosen, even, seed)
         rows.append({"relation": relation, **row})
         p_values.append(p)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -52,15 +57,27 @@ def best_heads(dependents: Dependents, correct: np.ndarray, *, seed: int) -> pd.
 
 
 def _row(
-    correct: np.ndarray, offsets: np.ndarray, units: np.ndarray, even: np.ndarray, seed: int
+    dependents: Dependents,
+    correct: Hits | np.ndarray,
+    offsets: np.ndarray,
+    chosen: np.ndarray,
+    even: np.ndarray,
+    seed: int,
 ) -> tuple[dict[str, object], float]:
-    by_even, by_odd = _choose(correct[even], offsets[even]), _choose(correct[~even], offsets[~even])
-    hits = np.where(even, _hits(correct, by_odd), _hits(correct, by_even))
+    count = dependents.units
+    by_unit = hits_by_unit(correct, chosen, dependents.unit, count)
+    by_even, by_odd = _choose(by_unit[::2], offsets[even]), _choose(by_unit[1::2], offsets[~even])
+    hits = np.where(
+        even, hits_of(correct, chosen, by_odd.cell), hits_of(correct, chosen, by_even.cell)
+    )
     base = np.where(even, offsets[:, by_odd.offset], offsets[:, by_even.offset])
-    accuracy, low, high, descriptive = accuracy_interval(hits, units, seed=seed)
-    gap = hits.astype(float) - base
-    gap_mean, gap_low, gap_high, _ = accuracy_interval(gap, units, seed=seed)
-    p = sign_flip(sums_by_unit(gap, units, int(units.max()) + 1), seed=seed, two_sided=False)
+    units, per_unit = dependents.unit[chosen], dependents.per_unit(chosen)
+    accuracy, low, high, descriptive = accuracy_interval(
+        sums_by_unit(hits, units, count), per_unit, seed=seed
+    )
+    gap = sums_by_unit(hits.astype(float) - base, units, count)
+    gap_mean, gap_low, gap_high, _ = accuracy_interval(gap, per_unit, seed=seed)
+    p = sign_flip(gap[per_unit > 0], seed=seed, two_sided=False)
     row = {
         "direction": DIRECTIONS[by_even.direction],
         "layer": by_even.layer,
@@ -80,10 +97,6 @@ def _row(
     return row, np.nan if descriptive else float(p)
 
 
-def _choose(correct: np.ndarray, offsets: np.ndarray) -> _Choice:
-    layer, head, direction = np.unravel_index(correct.sum(0).argmax(), correct.shape[1:])
+def _choose(by_unit: np.ndarray, offsets: np.ndarray) -> _Choice:
+    layer, head, direction = np.unravel_index(by_unit.sum(0).argmax(), by_unit.shape[1:])
     return _Choice(int(layer), int(head), int(direction), best_offset(offsets))
-
-
-def _hits(correct: np.ndarray, choice: _Choice) -> np.ndarray:
-    return correct[:, choice.layer, choice.head, choice.direction]

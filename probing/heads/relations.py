@@ -1,6 +1,7 @@
 """Heads as dependency parsers (Clark et al. 2019, section 4.2): maps, predictions, accuracy."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,31 +10,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ...corpora import Encoding
+from ...corpora import Encoding, Sentence
 from ...stats import bootstrap_ratio, is_descriptive, wilson
+from .hits import Hits, hits_by_unit
 
 DIRECTIONS = ("dependent_to_head", "head_to_dependent")
 #: Baseline offsets in order of preference among ties: nearest first, then to the right.
 OFFSETS = (1, -1, 2, -2, 3, -3)
 #: Every word but the root and punctuation.
 ALL = "all"
-
-
-def word_maps(attention: Tensor, membership: Tensor) -> Tensor:
-    """Attention between words: columns summed, rows averaged, specials dropped, diagonal zero.
-
-    Args:
-        attention: (batch, head, query, key).
-        membership: (batch, token, word), 1 where the token belongs to the word.
-
-    Returns:
-        (batch, head, word, word).
-    """
-    sizes = membership.sum(1).clamp(min=1)[:, None, None]  # (batch, 1, 1, word)
-    to_words = attention @ membership[:, None]
-    maps = (membership[:, None] / sizes).transpose(2, 3) @ to_words
-    maps.diagonal(dim1=2, dim2=3).zero_()
-    return maps
 
 
 def membership(encodings: Sequence[Encoding], mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -74,7 +59,7 @@ class Dependents:
     word: np.ndarray
     head: np.ndarray
     relation: np.ndarray
-    """UD label with subtype."""
+    """UD label with subtype; objects, because most labels are one of a few strings."""
     unit: np.ndarray
     length: np.ndarray
     """Words in the sentence."""
@@ -95,52 +80,68 @@ class Dependents:
         chosen = self.relation != "punct" if relation == ALL else self.relation == relation
         return np.flatnonzero(chosen)
 
+    @property
+    def units(self) -> int:
+        """How many units there are."""
+        return int(self.unit.max()) + 1
+
+    def per_unit(self, rows: np.ndarray) -> np.ndarray:
+        """How many of the dependents `rows` each unit has: (unit,)."""
+        return np.bincount(self.unit[rows], minlength=self.units)
+
     def offset_correct(self) -> np.ndarray:
         """Whether dependent + offset is the head: (dependent, offset), in order of `OFFSETS`."""
         return (self.head - self.word)[:, None] == np.array(OFFSETS)
 
 
-def gold_dependents(encodings: Sequence[Encoding], units: Sequence[int]) -> Dependents:
-    """Collect the dependents of encoded sentences; the root has no row."""
-    rows: list[tuple[int, int, int, str, int, int]] = []
+def gold_dependents(
+    sentences: Sequence[Sentence], word_tokens: Sequence[np.ndarray], units: Sequence[int]
+) -> Dependents:
+    """Collect the dependents of sentences, in their order; the root has no row.
+
+    Args:
+        word_tokens: per sentence (word,), how many tokens each word has.
+        units: the unit that each sentence belongs to.
+    """
+    # Typed arrays, not tuples: a large treebank has millions of words.
+    numbers = [array("i") for _ in range(5)]
+    relations: list[str] = []
     left_out = 0
-    for number, (encoding, unit) in enumerate(zip(encodings, units, strict=True)):
-        sentence, tokens = encoding.sentence, encoding.word_tokens
+    for number, (sentence, tokens, unit) in enumerate(
+        zip(sentences, word_tokens, units, strict=True)
+    ):
         for word, (head, label) in enumerate(zip(sentence.heads, sentence.deprels, strict=True)):
             if head < 0:
                 continue
             if tokens[word] == 0 or tokens[head] == 0:
                 left_out += 1
                 continue
-            rows.append((number, word, head, label, unit, len(sentence)))
-    sentence_, word_, head_, relation, unit_, length = zip(*rows, strict=True) if rows else [()] * 6
-    return Dependents(
-        np.array(sentence_, dtype=int),
-        np.array(word_, dtype=int),
-        np.array(head_, dtype=int),
-        np.array(relation, dtype=str),
-        np.array(unit_, dtype=int),
-        np.array(length, dtype=int),
-        left_out,
-    )
+            row = (number, word, head, unit, len(sentence))
+            for column, value in zip(numbers, row, strict=True):
+                column.append(value)
+            relations.append(label)
+    sentence_, word_, head_, unit_, length = (np.array(column, np.int32) for column in numbers)
+    relation = np.array(relations, dtype=object)
+    return Dependents(sentence_, word_, head_, relation, unit_, length, left_out)
 
 
-def score(dependents: Dependents, predictions: Sequence[np.ndarray]) -> np.ndarray:
+def score(dependents: Dependents, predicted: Iterable[tuple[int, np.ndarray]]) -> Hits:
     """Whether each head got each dependent right.
 
     Args:
-        predictions: per sentence (layer, head, direction, word).
+        predicted: the number of each sentence with (word, layer, head, direction).
 
     Returns:
-        (dependent, layer, head, direction), boolean.
+        (dependent, layer, head, direction).
     """
-    right = [
-        predictions[sentence][..., word] == head
-        for sentence, word, head in zip(
-            dependents.sentence, dependents.word, dependents.head, strict=True
-        )
-    ]
-    return np.stack(right)
+    hits: Hits | None = None
+    for sentence, answers in predicted:
+        if hits is None:
+            hits = Hits.empty(len(dependents), answers.shape[1:])
+        start, end = np.searchsorted(dependents.sentence, [sentence, sentence + 1])
+        words, heads = dependents.word[start:end], dependents.head[start:end]
+        hits.put(slice(start, end), answers[words] == heads[:, None, None, None])
+    return Hits.empty(0, (0, 0, 0)) if hits is None else hits
 
 
 def best_offset(correct: np.ndarray) -> int:
@@ -148,39 +149,30 @@ def best_offset(correct: np.ndarray) -> int:
     return int(correct.sum(0).argmax())
 
 
-def sums_by_unit(values: np.ndarray, units: np.ndarray, count: int) -> np.ndarray:
-    """Sum rows over units: (unit, …)."""
-    sums = np.zeros((count, *values.shape[1:]))
-    np.add.at(sums, units, values)
-    return sums
-
-
 def accuracy_interval(
-    correct: np.ndarray, units: np.ndarray, *, seed: int
+    sums: np.ndarray, counts: np.ndarray, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
     """Pooled accuracy with its interval, over units where there is enough data, else Wilson's.
 
     Args:
-        correct: (dependent, …), boolean.
-        units: (dependent,).
+        sums: (unit, …), hits in each unit.
+        counts: (unit,), dependents in each unit.
 
     Returns:
         Accuracy, low, high, each (…), and whether they are only descriptive.
     """
-    count = int(units.max()) + 1
-    descriptive = bool(is_descriptive(len(correct), len(np.unique(units))))
-    hits = correct.sum(0)
+    total, hits = int(counts.sum()), sums.sum(0)
+    descriptive = bool(is_descriptive(total, int((counts > 0).sum())))
     if descriptive:
-        low, high = wilson(hits, np.full(hits.shape, len(correct)))
-        return hits / len(correct), low, high, True
-    sums = sums_by_unit(correct, units, count)
-    accuracy, low, high = bootstrap_ratio(
-        sums, np.bincount(units, minlength=count).astype(float), seed=seed
-    )
+        low, high = wilson(hits, np.full(hits.shape, total))
+        return hits / total, low, high, True
+    accuracy, low, high = bootstrap_ratio(sums, counts.astype(float), seed=seed)
     return accuracy, low, high, False
 
 
-def relation_table(dependents: Dependents, correct: np.ndarray, *, seed: int) -> pd.DataFrame:
+def relation_table(
+    dependents: Dependents, correct: Hits | np.ndarray, *, seed: int
+) -> pd.DataFrame:
     """The table `relations.csv`: every relation, direction and head, next to the offset baseline.
 
     Args:
@@ -193,7 +185,9 @@ def relation_table(dependents: Dependents, correct: np.ndarray, *, seed: int) ->
         if len(rows) == 0:
             continue
         accuracy, low, high, descriptive = accuracy_interval(
-            correct[rows], dependents.unit[rows], seed=seed
+            hits_by_unit(correct, rows, dependents.unit, dependents.units),
+            dependents.per_unit(rows),
+            seed=seed,
         )
         offset = best_offset(offsets[rows])
         layers, heads, _ = accuracy.shape

@@ -1,6 +1,6 @@
 """The table of head statistics (Clark et al. 2019, section 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,8 @@ from .rows import OTHER, STATISTICS
 
 
 def statistics_table(
-    values: np.ndarray,
-    baselines: np.ndarray,
-    units: np.ndarray,
+    layers: Iterable[tuple[np.ndarray, np.ndarray]],
+    counts: np.ndarray,
     present: Sequence[str],
     *,
     seed: int,
@@ -22,40 +21,46 @@ def statistics_table(
     `difference` is mean − baseline, with its own paired interval.
 
     Args:
-        values: (sentence, layer, head, statistic).
-        baselines: (sentence, layer, statistic), the same for evenly spread attention.
-        units: (sentence,), the unit that each sentence belongs to.
+        layers: per layer, sums over the sentences of each unit: of the statistics
+            (unit, head, statistic), and of their baselines (unit, statistic).
+        counts: (unit,), sentences in each unit.
         present: the statistics that have a row (a tokenizer without [CLS] has no `cls`).
     """
+    # A layer at a time: with sentences as units, all of them at once would not be small.
+    parts = [
+        _layer(layer, values, baselines, counts.astype(float), present, seed)
+        for layer, (values, baselines) in enumerate(layers)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _layer(
+    layer: int,
+    values: np.ndarray,
+    baselines: np.ndarray,
+    counts: np.ndarray,
+    present: Sequence[str],
+    seed: int,
+) -> pd.DataFrame:
     chosen = [(*STATISTICS, OTHER).index(name) for name in present]
-    values, baselines = values[..., chosen], baselines[..., None, :][..., chosen]
-    baselines = np.broadcast_to(baselines, values.shape)
-    count = np.bincount(units).astype(float)
-    mean, low, high = bootstrap_ratio(_by_unit(values, units), count, seed=seed)
-    gap, gap_low, gap_high = bootstrap_ratio(_by_unit(values - baselines, units), count, seed=seed)
-    layers, heads, _ = mean.shape
+    values, baselines = values[..., chosen], baselines[:, None, chosen]
+    mean, low, high = bootstrap_ratio(values, counts, seed=seed)
+    gap, gap_low, gap_high = bootstrap_ratio(values - baselines, counts, seed=seed)
     index = pd.MultiIndex.from_product(
-        [range(layers), range(heads), present], names=["layer", "head", "statistic"]
+        [[layer], range(len(mean)), present], names=["layer", "head", "statistic"]
     )
     table = pd.DataFrame(
         {
             "mean": mean.ravel(),
             "ci_low": low.ravel(),
             "ci_high": high.ravel(),
-            "n": len(values),
+            "n": int(counts.sum()),
             "baseline": (mean - gap).ravel(),
             "difference": gap.ravel(),
             "difference_low": gap_low.ravel(),
             "difference_high": gap_high.ravel(),
-            "descriptive": bool(is_descriptive(len(values), len(count))),
+            "descriptive": bool(is_descriptive(int(counts.sum()), len(counts))),
         },
         index=index,
     )
     return table.reset_index()
-
-
-def _by_unit(values: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """Sums over the sentences of each unit: (unit, …)."""
-    sums = np.zeros((units.max() + 1, *values.shape[1:]))
-    np.add.at(sums, units, values)
-    return sums

@@ -1,46 +1,47 @@
 """The relation scorer on maps worked out on paper."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from bertology.corpora import Encoding
 from bertology.corpora.text import words_to_sentence
 from bertology.probing.heads import (
     Dependents,
+    WordMaps,
     best_heads,
     gold_dependents,
     predict_heads,
     relation_table,
-    word_maps,
 )
 from bertology.probing.heads.relations import OFFSETS, score
 
 
-def encoding_of(sentence, words: list[int]) -> Encoding:
-    n = len(words)
-    flags = np.zeros(n, dtype=bool)
-    return Encoding(
-        sentence, np.arange(n), np.zeros(n, dtype=int), np.array(words), flags, flags, flags, flags,
-        tuple(map(str, words)),
-    )  # fmt: skip
+def word_map(attention: torch.Tensor, words: list[int], size: int) -> torch.Tensor:
+    """The map of one head whose rows arrive one at a time."""
+    sentence = words_to_sentence(["a"] * size, id="s")
+    maps = WordMaps([encoding_of(sentence, words)], torch.ones(1, len(words)))
+    for row in range(len(words)):
+        rows = slice(row, row + 1)
+        block = attention[None, None, rows]
+        maps.observe(SimpleNamespace(site="L0", attention=block, rows=rows, keys=slice(None)))
+    return maps.of("L0")[0, 0]
 
 
 def test_words_sum_columns_and_average_rows() -> None:
     # The worked example of word-level conversion: words {0} and {1, 2}.
     attention = torch.tensor([[0.2, 0.3, 0.5], [0.1, 0.6, 0.3], [0.4, 0.2, 0.4]])
-    belongs = torch.tensor([[1.0, 0], [0, 1], [0, 1]])
-    maps = word_maps(attention.view(1, 1, 3, 3), belongs[None])[0, 0]
     expected = torch.tensor([[0.2, 0.8], [0.25, 0.75]])
-    assert torch.allclose(maps, expected - torch.diag(expected.diag()))
+    found = word_map(attention, [0, 1, 1], 2)
+    assert torch.allclose(found, expected - torch.diag(expected.diag()))
 
 
 def test_specials_are_dropped_after_averaging() -> None:
     attention = torch.tensor([[0.6, 0.2, 0.2], [0.5, 0.1, 0.4], [0.7, 0.3, 0.0]])
-    belongs = torch.tensor([[0.0, 0], [1, 0], [0, 1]])  # token 0 is special
-    maps = word_maps(attention.view(1, 1, 3, 3), belongs[None])[0, 0]
-    assert torch.allclose(maps, torch.tensor([[0.0, 0.4], [0.3, 0.0]]))
+    found = word_map(attention, [-1, 0, 1], 2)  # token 0 is special
+    assert torch.allclose(found, torch.tensor([[0.0, 0.4], [0.3, 0.0]]))
 
 
 def test_predictions_in_both_directions() -> None:
@@ -60,28 +61,32 @@ SENTENCE = words_to_sentence(
 )
 
 
+def predicted(maps: torch.Tensor) -> list[tuple[int, np.ndarray]]:
+    """What heads with these maps (layer, head, word, word) predict in sentence 0."""
+    return [(0, np.moveaxis(predict_heads(maps).numpy(), -1, 0))]
+
+
 def test_gold_dependents_leave_out_root_and_words_without_tokens() -> None:
-    whole = gold_dependents([encoding_of(SENTENCE, [-1, 0, 1, 2, 3, 4, -1])], [0])
+    whole = gold_dependents([SENTENCE], [np.ones(5)], [0])
     assert whole.relation.tolist() == ["det", "amod", "nsubj", "punct"]
     assert whole.head.tolist() == [2, 2, 3, 3]
     assert whole.left_out == 0
     assert whole.relations[0] == "all"
     assert whole.relation[whole.of("all")].tolist() == ["det", "amod", "nsubj"]
-    lacking = gold_dependents([encoding_of(SENTENCE, [0, 1, 3, 4])], [0])  # "dog" has no token
+    lacking = gold_dependents([SENTENCE], [np.array([1, 1, 0, 2, 1])], [0])  # "dog" has no token
     assert lacking.relation.tolist() == ["punct"]
     assert lacking.left_out == 3
 
 
 def test_scorer_on_paper() -> None:
-    dependents = gold_dependents([encoding_of(SENTENCE, [-1, 0, 1, 2, 3, 4, -1])], [0])
+    dependents = gold_dependents([SENTENCE], [np.ones(5)], [0])
     # Head 0 points from dependents to heads: right for det, amod, wrong for nsubj.
     # Head 1 has "dog" attend to its dependents: right by column for det and amod.
     maps = torch.zeros(1, 2, 5, 5)
     for word, target in enumerate([2, 2, 1, 0, 3]):
         maps[0, 0, word, target] = 0.9
     maps[0, 1, 2, 0] = maps[0, 1, 2, 1] = 0.4
-    predictions = [predict_heads(maps).numpy()]
-    correct = score(dependents, predictions)
+    correct = score(dependents, predicted(maps))[:]
     assert correct.shape == (4, 1, 2, 2)
     assert correct[:, 0, 0, 0].tolist() == [True, True, False, True]
     assert correct[:, 0, 1, 1].tolist() == [True, True, False, False]
@@ -110,9 +115,9 @@ def test_offset_ties_take_the_nearest_then_the_positive() -> None:
 
 
 def test_exact_next_token_attention_is_the_offset_baseline() -> None:
-    dependents = gold_dependents([encoding_of(SENTENCE, [-1, 0, 1, 2, 3, 4, -1])], [0])
+    dependents = gold_dependents([SENTENCE], [np.ones(5)], [0])
     following = torch.diag(torch.ones(4), 1).view(1, 1, 5, 5)
-    correct = score(dependents, [predict_heads(following).numpy()])
+    correct = score(dependents, predicted(following))[:]
     plus_one = dependents.offset_correct()[:, OFFSETS.index(1)]
     assert correct[:, 0, 0, 0].tolist() == plus_one.tolist()
 

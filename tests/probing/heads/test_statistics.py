@@ -17,6 +17,7 @@ from bertology.probing.heads import (
     scan_heads,
     statistics_table,
 )
+from bertology.probing.heads.hits import sums_by_unit
 from bertology.probing.heads.rows import OTHER
 
 NAMES = (*STATISTICS, OTHER)
@@ -74,7 +75,7 @@ def test_scan_equals_numpy_on_single_sentences(tiny_model, plain_words, family) 
     sentences = [text_to_sentence(t, id=t) for t in plain_words.texts]
     scan = scan_heads(model, Corpus("test", tuple(sentences), ""))
     for i, (sentence, one) in enumerate(zip(sentences, capture(model, sentences), strict=True)):
-        a, encoding = one.attention.astype(float), scan.encodings[i]
+        a, encoding = one.attention.astype(float), one.encoding
         n = len(encoding)
         places = np.arange(n)
         seen = np.full(n, n) if family == "bert" else places + 1
@@ -101,7 +102,7 @@ def test_scan_equals_numpy_on_single_sentences(tiny_model, plain_words, family) 
         even = 1 / seen
         np.testing.assert_allclose(scan.baselines[i, 0, 0], np.log(seen).mean(), atol=1e-5)
         np.testing.assert_allclose(scan.baselines[i, 0, 2], even.mean(), atol=1e-6)
-        assert encoding.sentence is sentence
+        assert scan.sentences[i] is sentence
     assert ("cls" in scan.present) is (family == "bert")
     assert ("sep" in scan.present) is (family == "bert")
 
@@ -111,7 +112,9 @@ def test_table_means_and_paired_difference() -> None:
     values = generator.normal(size=(40, 2, 3, len(NAMES)))
     baselines = generator.normal(size=(40, 2, len(NAMES)))
     units = np.repeat(np.arange(20), 2)
-    table = statistics_table(values, baselines, units, ("entropy", "max"), seed=0)
+    layers = [(sums_by_unit(values[:, k], units, 20), sums_by_unit(baselines[:, k], units, 20))
+              for k in range(2)]  # fmt: skip
+    table = statistics_table(layers, np.bincount(units), ("entropy", "max"), seed=0)
     assert list(table.columns)[:8] == [
         "layer", "head", "statistic", "mean", "ci_low", "ci_high", "n", "baseline",
     ]  # fmt: skip
