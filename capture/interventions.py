@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ..errors import CaptureError
 from .session import Event, Hook
 
 
@@ -18,6 +19,11 @@ def gate_heads(gates: Tensor, fill: Tensor | None = None) -> Hook:
 
     def edit(event: Event) -> Tensor:
         layer = event.site.layer
+        if layer >= gates.shape[-2]:
+            raise CaptureError(
+                f"Gates for {gates.shape[-2]} layers were given, but there is {event.site}; give "
+                "a row for each block, also for those that do not attend."
+            )
         gate = (gates[layer] if gates.dim() == 2 else gates[:, layer]).to(event.head_output.dtype)
         gate = gate.view(-1, 1, event.site.heads, 1)
         kept = event.head_output * gate

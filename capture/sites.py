@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,7 +31,10 @@ class Site:
     kind: str
     """`self` or `cross`."""
     layer: int
-    """Counts from 0 within stack and kind."""
+    """The block it belongs to, from 0; where the names do not say, its place in its stack.
+
+    A model in which only some blocks attend by softmax has sites in some layers only.
+    """
     heads: int
     way_in: str = "attention interface"
     memory: tuple[tuple[str, int], ...] = field(default=(), compare=False)
@@ -86,17 +90,41 @@ def _dry_run(module: Any) -> tuple[Site, ...]:
             "say where yours is: declare(module, 'name.of.the.attention.module', …)."
         )
     calls: Counter[str] = Counter()
-    layers: Counter[tuple[str, str]] = Counter()
     sites = []
-    for one in found:
-        stack, kind = _stack(module, one), _kind(one)
-        layer = layers[stack, kind]
+    places = [(_stack(module, one), _kind(one)) for one in found]
+    layers = _layers(module, found, places)
+    for one, (stack, kind), layer in zip(found, places, layers, strict=True):
         sites.append(
             Site(one.name, calls[one.name], stack, kind, layer, one.heads, one.way, one.memory)
         )
         calls[one.name] += 1
-        layers[stack, kind] += 1
     return tuple(sites)
+
+
+def _layers(module: Any, found: list[Found], places: list[tuple[str, str]]) -> list[int]:
+    """The layer of each computation: its block's number, or its place among its like.
+
+    Blocks are numbered by the list that holds them, if their numbers grow from each computation
+    of a stack and kind to the next; shared and nested blocks are counted instead.
+    """
+    layers = [0] * len(found)
+    for place in set(places):
+        here = [index for index, other in enumerate(places) if other == place]
+        blocks = [_block_number(module, found[index].name) for index in here]
+        grows = all(one < other for one, other in pairwise(blocks))
+        for count, (index, block) in enumerate(zip(here, blocks, strict=True)):
+            layers[index] = block if grows and block >= 0 else count
+    return layers
+
+
+def _block_number(module: Any, name: str) -> int:
+    """The place in the outermost list of modules, -1 if it is in none."""
+    part = module
+    for step in name.split(".") if name else ():
+        if isinstance(part, torch.nn.ModuleList):
+            return int(step)
+        part = getattr(part, step)
+    return -1
 
 
 def _stack(module: Any, one: Found) -> str:
