@@ -3,11 +3,12 @@
 from .analysis import HeadAnalysis, analyse_heads
 from .best import best_heads
 from .examples import sample_predictions
-from .relations import Dependents, gold_dependents, predict_heads, relation_table, word_maps
+from .relations import Dependents, gold_dependents, predict_heads, relation_table
 from .roles import head_roles
 from .rows import BLOCK, STATISTICS, RowSums, TokenFeatures, reduce_attention
 from .scan import HeadScan, scan_heads
 from .statistics import statistics_table
+from .words import WordMaps, attention_between_words
 
 __all__ = [
     "BLOCK",
@@ -17,7 +18,9 @@ __all__ = [
     "HeadScan",
     "RowSums",
     "TokenFeatures",
+    "WordMaps",
     "analyse_heads",
+    "attention_between_words",
     "best_heads",
     "gold_dependents",
     "head_roles",
@@ -27,5 +30,4 @@ __all__ = [
     "sample_predictions",
     "scan_heads",
     "statistics_table",
-    "word_maps",
 ]

@@ -21,8 +21,8 @@ from bertology.probing.heads.relations import OFFSETS, score
 
 def word_map(attention: torch.Tensor, words: list[int], size: int) -> torch.Tensor:
     """The map of one head whose rows arrive one at a time."""
-    sentence = words_to_sentence(["a"] * size, id="s")
-    maps = WordMaps([encoding_of(sentence, words)], torch.ones(1, len(words)))
+    encoding = SimpleNamespace(sentence=["a"] * size, words=np.array(words))
+    maps = WordMaps([encoding], torch.ones(1, len(words)))
     for row in range(len(words)):
         rows = slice(row, row + 1)
         block = attention[None, None, rows]
