@@ -32,7 +32,7 @@ def prepare(settings: Settings) -> dict[str, object]:
             arrays[f"{name}_{number}"] = tensor.cpu().numpy()
         arrays[f"words_{number}"], arrays[f"columns_{number}"] = _features(batch)
         arrays[f"counts_{number}"] = _word_counts(batch)
-    np.savez(Path(settings["batches"]), **arrays)
+    np.savez(Path(settings["batches"]), allow_pickle=False, **arrays)
     return {
         "model": str(demo_folder()) if settings["model"] == "demo" else settings["model"],
         "texts": len(encodings),
