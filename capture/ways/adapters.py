@@ -1,8 +1,100 @@
 """Adapters for attention that is not one softmax over all keys."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
-#: From the class of an attention module to a context manager (module, listener).
-ADAPTERS: dict[str, Callable[[Any, Any], AbstractContextManager[None]]] = {}
+from transformers import PreTrainedModel
+
+from ...errors import CaptureError
+from .banded import banded
+from .computation import Computation
+from .interface import Listener, running
+from .watching import Call
+
+Adapter = Callable[[Call], AbstractContextManager[None]]
+
+#: From the class of an attention module in transformers to its adapter.
+ADAPTERS: dict[str, Adapter] = {
+    "LongformerSelfAttention": banded,
+    "LEDEncoderSelfAttention": banded,
+}
+
+#: Listeners of each adapted module, by id: nested sessions share one adapter.
+_listeners: dict[int, list[Listener]] = {}
+
+
+def adapter_of(part: Any) -> Adapter | None:
+    """The adapter of a module; subclasses have that of their ancestor."""
+    for kind in type(part).__mro__:
+        if kind.__module__.startswith("transformers.models.") and kind.__name__ in ADAPTERS:
+            return ADAPTERS[kind.__name__]
+    return None
+
+
+@contextmanager
+def adapted(module: Any, name: str, listener: Listener) -> Iterator[None]:
+    """Let the listener hear an adapted submodule until the block ends."""
+    part = module.get_submodule(name)
+    listeners = _listeners.setdefault(id(part), [])
+    listeners.append(listener)
+    try:
+        with ExitStack() as stack:
+            if len(listeners) == 1:
+                _open(stack, module, name, part, listeners)
+            yield
+    finally:
+        listeners.remove(listener)
+        if not listeners:
+            del _listeners[id(part)]
+
+
+def _open(stack: ExitStack, module: Any, name: str, part: Any, listeners: list[Listener]) -> None:
+    def tell(computation: Computation) -> None:
+        running.inside = True
+        try:
+            for listener in listeners:
+                listener.computed(part, computation)
+        finally:
+            running.inside = False
+
+    adapter = adapter_of(part)
+    if adapter is None:
+        raise CaptureError(
+            f"{name} is a {type(part).__name__} now, which it was not when its attention was "
+            "found. Load the model anew."
+        )
+    owner = _owner(module, name)
+    length = _watch_length(stack, owner) if owner is not None else lambda: None
+    stack.enter_context(adapter(Call(part, tell, length, owner)))
+
+
+def _owner(module: Any, name: str) -> Any:
+    """The smallest model around a submodule that reads tokens; None if there is none."""
+    names = name.split(".")
+    for depth in range(len(names) - 1, -1, -1):
+        around = module.get_submodule(".".join(names[:depth]))
+        if isinstance(around, PreTrainedModel) and "input_ids" in _parameters(around):
+            return around
+    return None
+
+
+def _parameters(module: Any) -> list[str]:
+    return list(inspect.signature(module.forward).parameters)
+
+
+def _watch_length(stack: ExitStack, owner: Any) -> Callable[[], int | None]:
+    """The number of tokens in the current call of a model."""
+    length: int | None = None
+    signature = inspect.signature(owner.forward)
+
+    def note(_: Any, arguments: Any, named: dict[str, Any]) -> None:
+        nonlocal length
+        given = signature.bind(*arguments, **named).arguments
+        read = given.get("input_ids")
+        read = given.get("inputs_embeds") if read is None else read
+        length = None if read is None else read.shape[1]
+
+    stack.callback(owner.register_forward_pre_hook(note, with_kwargs=True).remove)
+    return lambda: length

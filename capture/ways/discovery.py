@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import CaptureError
-from .adapters import ADAPTERS
+from .adapters import adapted, adapter_of
 from .computation import Computation
 from .declare import declaration
 from .interface import Switched, can_switch, needs_masks
@@ -62,7 +62,8 @@ class _Search:
         other = any(one.other_states for one in self.active if one.module is part)
         heads = computation.head_output.shape[2]
         causal = queries > 1 and not bool(ahead.any())
-        self.found.append(Found(self.names[id(part)], way, heads, causal, other))
+        name, memory = self.names[id(part)], computation.memory
+        self.found.append(Found(name, way, heads, causal, other, memory))
 
     def lost(self) -> list[str]:
         """Modules that formed a softmax which was not followed to its values."""
@@ -95,8 +96,8 @@ def discover(module: Any, trial: Trial) -> list[Found]:
     """Run a module once on trial inputs and note every attention computation, in order."""
     declared = declaration(module)
     names = {id(part): name for name, part in module.named_modules()}
-    adapted = {id(part) for part in module.modules() if type(part).__name__ in ADAPTERS}
-    search = _Search(names, adapted)
+    with_adapter = {id(part) for part in module.modules() if adapter_of(part) is not None}
+    search = _Search(names, with_adapter)
 
     def tapped(computation: Computation) -> None:
         if search.is_adapted():
@@ -112,8 +113,8 @@ def discover(module: Any, trial: Trial) -> list[Found]:
         for part in module.modules():
             _follow(stack, part, search, tap)
         for part in module.modules():
-            if id(part) in adapted:
-                stack.enter_context(ADAPTERS[type(part).__name__](part, _Adapted(search)))
+            if id(part) in with_adapter:
+                stack.enter_context(adapted(module, names[id(part)], _Adapted(search)))
         if can_switch(module):
             stack.enter_context(Switched(module, search))
         stack.enter_context(tap)

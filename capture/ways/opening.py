@@ -6,7 +6,7 @@ from typing import Any
 
 from ...errors import CaptureError
 from ..sites import Site
-from .adapters import ADAPTERS
+from .adapters import adapted
 from .computation import Computation
 from .declare import declaration
 from .discovery import ADAPTER, INTERFACE, batch_of
@@ -27,7 +27,7 @@ def open_ways(module: Any, sites: tuple[Site, ...], listener: Listener) -> Itera
         for name, here in ways.items():
             part = module.get_submodule(name)
             if here[0].way_in == ADAPTER:
-                stack.enter_context(ADAPTERS[type(part).__name__](part, listener))
+                stack.enter_context(adapted(module, name, listener))
             elif here[0].way_in != INTERFACE:
                 _tap(stack, module, part, listener, batch, len(here))
         yield

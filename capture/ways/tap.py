@@ -86,7 +86,7 @@ class Tap(TorchFunctionMode):
             output = func(*args, **kwargs)
             scores = args[0] if args else kwargs["input"]
             dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
-            self._follow(_Followed(output, lambda: _unmasked(scores, dim)))
+            self._follow(_Followed(output, lambda: unmasked(scores, dim)))
             self.softmaxes += 1
             self.born(output)
             return output
@@ -197,6 +197,7 @@ class Tap(TorchFunctionMode):
         return layout.output_back(computation.head_output).clone()
 
 
-def _unmasked(scores: Tensor, dim: int) -> Tensor:
+def unmasked(scores: Tensor, dim: int) -> Tensor:
+    """Where scores are no mask, in the shape of the scores."""
     scores = scores.detach()
     return scores > scores.amax(dim, keepdim=True) - _MASKED

@@ -1,6 +1,7 @@
 """Inputs for a dry run: a small padded batch that any model of a kind can read."""
 
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -42,6 +43,10 @@ def trial_of(module: Any) -> Trial:
         )
     named = getattr(_Inputs, module.main_input_name, _Inputs.input_ids)(module)
     rows = named.get("attention_mask")
+    # A token that sees all others, in one text of the two: both paths of Longformer are proven.
+    if rows is not None and "global_attention_mask" in signature(module.forward).parameters:
+        named["global_attention_mask"] = torch.zeros_like(named["input_ids"])
+        named["global_attention_mask"][1, 0] = 1
     if getattr(module.config, "is_encoder_decoder", False) and hasattr(module, "get_decoder"):
         named["decoder_input_ids"] = _ids(module, _TARGET)
     return Trial((), named, None if rows is None else rows.bool())
@@ -78,11 +83,20 @@ class _Inputs:
 
 
 def trial_length(config: Any) -> int:
-    """Long enough that sparse attention is sparse."""
+    """Long enough that sparse attention is sparse, and no multiple of its blocks."""
     if getattr(config, "attention_type", "") == "block_sparse":
-        return config.block_size * (2 * config.num_random_blocks + 6)
+        block = config.block_size
+        return block * (2 * config.num_random_blocks + 6) - block // 2
     if window := getattr(config, "attention_window", None):
-        return 3 * max(window if isinstance(window, list | tuple) else [window])
+        longest = max(window if isinstance(window, list | tuple) else [window])
+        return longest + longest // 4 + 1
+    if hasattr(config, "lsh_attn_chunk_length"):
+        chunks = [getattr(config, f"{kind}_attn_chunk_length") for kind in config.attn_layers]
+        return 3 * max(chunks) - 1
+    if radius := getattr(config, "local_radius", None):
+        return 5 * (radius + 1) // 2 + 1
+    if stride := getattr(config, "local_transformer_stride", None):
+        return stride + stride // 2
     return _LENGTH
 
 
