@@ -10,7 +10,9 @@ from transformers import PreTrainedModel
 from ...errors import CaptureError
 from .banded import banded
 from .computation import Computation
+from .hashed import chunked, hashed
 from .interface import Listener, running
+from .sparse_blocks import blocked
 from .watching import Call
 
 Adapter = Callable[[Call], AbstractContextManager[None]]
@@ -19,6 +21,10 @@ Adapter = Callable[[Call], AbstractContextManager[None]]
 ADAPTERS: dict[str, Adapter] = {
     "LongformerSelfAttention": banded,
     "LEDEncoderSelfAttention": banded,
+    "LocalSelfAttention": chunked,
+    "LSHSelfAttention": hashed,
+    "BigBirdAttention": blocked,
+    "BigBirdPegasusEncoderAttention": blocked,
 }
 
 #: Listeners of each adapted module, by id: nested sessions share one adapter.
