@@ -14,6 +14,7 @@ from .hashed import chunked, hashed
 from .interface import Listener, running
 from .sparse_blocks import blocked
 from .watching import Call
+from .windows import neighbouring, windowed
 
 Adapter = Callable[[Call], AbstractContextManager[None]]
 
@@ -25,6 +26,9 @@ ADAPTERS: dict[str, Adapter] = {
     "LSHSelfAttention": hashed,
     "BigBirdAttention": blocked,
     "BigBirdPegasusEncoderAttention": blocked,
+    "LongT5LocalAttention": neighbouring,
+    "LongT5TransientGlobalAttention": neighbouring,
+    "CanineAttention": windowed,
 }
 
 #: Listeners of each adapted module, by id: nested sessions share one adapter.
@@ -32,7 +36,21 @@ _listeners: dict[int, list[Listener]] = {}
 
 
 def adapter_of(part: Any) -> Adapter | None:
-    """The adapter of a module; subclasses have that of their ancestor."""
+    """The adapter of a module; subclasses have that of their ancestor.
+
+    Raises:
+        CaptureError: what the module computes are no probabilities.
+    """
+    if type(part).__name__ == "NystromformerSelfAttention" and part.num_landmarks != part.seq_len:
+        raise CaptureError(
+            f"NystromformerSelfAttention approximates attention by {part.num_landmarks} landmarks "
+            f"for {part.seq_len} tokens: its rows can be negative and sum to anything, so they "
+            "are no attention. Configure as many landmarks as tokens (num_landmarks = "
+            "segment_means_seq_len), for which it computes attention exactly."
+        )
+    # Only the first layer of CANINE looks through windows.
+    if type(part).__name__ == "CanineAttention" and not part.local:
+        return None
     for kind in type(part).__mro__:
         if kind.__module__.startswith("transformers.models.") and kind.__name__ in ADAPTERS:
             return ADAPTERS[kind.__name__]

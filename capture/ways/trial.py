@@ -101,7 +101,8 @@ def trial_length(config: Any) -> int:
     if radius := getattr(config, "local_radius", None):
         return 5 * (radius + 1) // 2 + 1
     if stride := getattr(config, "local_transformer_stride", None):
-        return stride + stride // 2
+        # CANINE has as many positions as buckets of characters.
+        return min(stride + stride // 2, config.num_hash_buckets)
     return _LENGTH
 
 
