@@ -32,6 +32,12 @@ class LoadedModel:
         return self.module.config
 
     @property
+    def reader(self) -> Any:
+        """The module that reads a text: the encoder, where a decoder follows it."""
+        two = getattr(self.config, "is_encoder_decoder", False)
+        return self.module.get_encoder() if two else self.module
+
+    @property
     def device(self) -> torch.device:
         """Where inputs go; of a model spread over devices, where its embeddings are computed."""
         return input_device(self.module)

@@ -21,6 +21,7 @@ def max_positions(module: Any) -> int | None:
     sinusoids made as needed), the length that the configuration states is the limit: the model
     would run on more, but was never trained on it. Of an encoder-decoder model, the encoder's.
     """
+    # Tables may have rows beyond what is stated: BART and OPT keep two for an offset of their own.
     limits = [limit for limit in (_table_limit(module), _stated(module.config)) if limit]
     if not limits:
         return None
@@ -48,14 +49,7 @@ def first_position(module: Any) -> int:
 
 def _table_limit(module: Any) -> int | None:
     found = _position_table(module)
-    if found is None:
-        return None
-    parent, table = found
-    # BART and OPT add their offset inside, so that it takes rows but moves no position id.
-    unused = getattr(table, "offset", 0) or first_position(module)
-    rows = table.weight.shape[0] - unused
-    ids = getattr(parent, "position_ids", None)
-    return min(rows, ids.shape[-1]) if isinstance(ids, torch.Tensor) else rows
+    return None if found is None else found[1].weight.shape[0] - first_position(module)
 
 
 def _position_table(module: Any) -> tuple[Any, Any] | None:

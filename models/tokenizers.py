@@ -8,7 +8,6 @@ import transformers
 from ..errors import ModelError
 from .sources import Source, attempt
 
-_FILES = ("tokenizer.json", "tokenizer_config.json")
 _ADVICE = (
     "Put its files beside the weights: tokenizer.json and tokenizer_config.json, or the older "
     "vocab.txt, vocab.json with merges.txt, or spiece.model"
@@ -22,8 +21,8 @@ def load_tokenizer(source: Source, config: Any, *, trust_remote_code: bool) -> A
         ModelError: it cannot be read, or its vocabulary is missing.
     """
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-    if source.gguf_file is not None and not any(source.has(name) for name in _FILES):
-        # A GGUF file describes its tokenizer too, but the original files say it exactly.
+    if source.gguf_file is not None:
+        # It describes a tokenizer, which is taken where there is no tokenizer.json beside it.
         options["gguf_file"] = source.gguf_file
     tokenizer = attempt(
         source.name,

@@ -149,6 +149,23 @@ def test_quantised_weights_are_unpacked(llama: Any, tmp_path: Path) -> None:
     assert half.module.dtype == torch.bfloat16
 
 
+def test_weights_would_be_unpacked_even_where_kernels_could_compute_on_them(
+    llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    real = transformers.AutoModelForCausalLM.from_pretrained
+
+    def spy(*names: Any, **options: Any) -> Any:
+        asked.update(options)
+        return real(*names, **options)
+
+    if not hasattr(transformers, "GgufConfig"):
+        pytest.skip("this version of transformers always unpacks")
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", spy)
+    load_model(write_gguf(llama, tmp_path / "tiny.gguf"))
+    assert asked["quantization_config"].dequantize is True
+
+
 def test_the_tokenizer_beside_the_file_is_preferred(
     llama: Any, tmp_path: Path, tiny_model: Any
 ) -> None:

@@ -1,5 +1,6 @@
 """How many tokens a model reads: what is said, against what really runs."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -176,6 +177,29 @@ def test_both_padding_sides_agree_at_full_length(tiny_model: Any) -> None:
             left = model.module(**collate(encodings, model, "left").inputs)[0]
         torch.testing.assert_close(right[0], left[0], atol=1e-5, rtol=0)
         torch.testing.assert_close(right[1, :short], left[1, -short:], atol=1e-5, rtol=0)
+
+
+def test_limits_of_models_of_text_and_images() -> None:
+    """The text's table counts, and its part of the configuration, not the picture's."""
+    parts: Any = torch.nn.ModuleDict({
+        "vision_model": torch.nn.ModuleDict({"position_embedding": torch.nn.Embedding(5, 4)}),
+        "text_model": torch.nn.ModuleDict({"position_embedding": torch.nn.Embedding(9, 4)}),
+    })  # fmt: skip
+    parts.config = SimpleNamespace()
+    assert max_positions(parts) == 9
+    del parts["text_model"]
+    parts.config.text_config = SimpleNamespace(max_position_embeddings=30)
+    assert max_positions(parts) == 30
+
+
+def test_a_table_that_grows_is_no_limit() -> None:
+    settings = {**HALVES, "langs": ["en", "de"], "src_vocab_size": 60, "tgt_vocab_size": 60,
+                "max_position_embeddings": 40}  # fmt: skip
+    del settings["vocab_size"]
+    module = build("FSMT", settings)
+    assert max_positions(module) == 40
+    assert run(module, 60).isfinite().all()
+    assert first_position(module) == 0
 
 
 def test_the_demo_reads_what_it_says() -> None:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
 
 from bertology import BertologyError, load_model
@@ -73,6 +75,22 @@ def test_pickles_are_refused_before_anything_is_read(
     in_cache(folder, "someone/pickled")
     with pytest.raises(BertologyError, match=f"'someone/pickled'.*{advice}.*revision='refs/pr/1'"):
         load_model("someone/pickled")
+
+
+def test_transformers_is_told_to_read_no_pickle(
+    saved: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In case a checkpoint changes between the check and the reading.
+    asked: dict[str, Any] = {}
+    real = transformers.AutoModel.from_pretrained
+
+    def spy(*names: Any, **options: Any) -> Any:
+        asked.update(options)
+        return real(*names, **options)
+
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", spy)
+    load_model(saved("bert"))
+    assert asked["use_safetensors"] is True
 
 
 def test_the_advice_on_pickles_works(saved: Save, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def test_a_tokenizer_never_cuts_or_pads_by_itself() -> None:
     stated = json.loads((demo_folder() / "tokenizer.json").read_text())
     assert stated["truncation"]["max_length"] == 128 and stated["padding"] is not None
     tokenizer = load_model("demo").tokenizer
+    assert tokenizer.backend_tokenizer.truncation is None
+    assert tokenizer.backend_tokenizer.padding is None
     assert len(tokenizer("dog " * 300)["input_ids"]) == 302
     assert [len(ids) for ids in tokenizer(["dog", "dog " * 9])["input_ids"]] == [3, 11]
 
