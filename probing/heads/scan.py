@@ -115,7 +115,7 @@ def scan_heads(
         CaptureError: the model's attention cannot be captured, or a worker died.
         OutputError: the folder holds another pass, or cannot be written.
     """
-    with hooked(model.module):
+    with hooked(model.reader):
         pass  # a model without attention is refused before the corpus is encoded
     with ExitStack() as stack:
         place = _temporary(stack) if folder is None else Path(folder)
@@ -142,8 +142,8 @@ def scan_batch(model: LoadedModel, batch: Batch) -> Sequence[Record]:
         if maps is not None:
             maps.observe(event)
 
-    with torch.no_grad(), hooked(model.module, Hook(observe=observe, block=BLOCK)) as sites:
-        model.module(**batch.inputs)
+    with torch.no_grad(), hooked(model.reader, Hook(observe=observe, block=BLOCK)) as sites:
+        model.reader(**batch.inputs)
     rows = np.array(batch.lengths, dtype=np.float64)[:, None, None, None]
     # Axis 0 becomes the sentence.
     values = np.stack([sums.values[site].cpu().numpy() for site in sites], axis=1) / rows

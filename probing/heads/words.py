@@ -1,6 +1,7 @@
 """Attention between words, put together from blocks of rows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,35 @@ from .relations import membership, predict_heads
 from .rows import BLOCK
 
 
+@dataclass(frozen=True)
+class _Words:
+    """The words of one text."""
+
+    index: Tensor
+    """(token,), the word a token belongs to; a word past the last one for tokens of none."""
+    sizes: Tensor
+    """(word,), how many tokens each word has."""
+
+    @staticmethod
+    def of(encoding: Encoding, device: torch.device) -> "_Words":
+        count = len(encoding.sentence)
+        index = np.where(encoding.words < 0, count, encoding.words).astype(np.int64)
+        sizes = np.maximum(np.bincount(index, minlength=count + 1), 1)
+        return _Words(torch.from_numpy(index).to(device), torch.from_numpy(sizes).to(device))
+
+    def empty_maps(self, heads: int) -> Tensor:
+        """(head, word + 1, word + 1): the last row and column are those of no word."""
+        count = len(self.sizes)
+        return torch.zeros(heads, count, count, device=self.index.device)
+
+    def add(self, maps: Tensor, attention: Tensor, rows: slice, keys: slice) -> None:
+        """Add a block of attention (head, row, key) to maps."""
+        to_words = attention.new_zeros(*attention.shape[:2], len(self.sizes))
+        to_words.index_add_(2, self.index[keys], attention)
+        to_words /= self.sizes[self.index[rows], None]
+        maps.index_add_(1, self.index[rows], to_words)
+
+
 class WordMaps:
     """Word maps of every head of a batch; hang `observe` on a hook with `block`.
 
@@ -24,22 +54,31 @@ class WordMaps:
     """
 
     def __init__(self, encodings: Sequence[Encoding], mask: Tensor) -> None:
-        self.belongs = membership(encodings, mask, torch.float32)
-        sizes = self.belongs.sum(1, keepdim=True).clamp(min=1)
-        self.averaging = (self.belongs / sizes).transpose(1, 2)[:, None]
         self.maps: dict[Site, Tensor] = {}
+        # Sums along an index are far cheaper than products with a matrix of zeros and ones, but
+        # every text has an index of its own; short texts come many to a batch.
+        self.alone = _Words.of(encodings[0], mask.device) if len(encodings) == 1 else None
+        if self.alone is None:
+            self.belongs = membership(encodings, mask, torch.float32)
+            sizes = self.belongs.sum(1, keepdim=True).clamp(min=1)
+            self.averaging = (self.belongs / sizes).transpose(1, 2)[:, None]
 
     def observe(self, event: Event) -> None:
         """Add one block of rows."""
         attention = event.attention.float()
-        to_words = attention @ self.belongs[:, None, event.keys]
-        part = self.averaging[..., event.rows] @ to_words
         known = self.maps.get(event.site)
-        self.maps[event.site] = part if known is None else known + part
+        if self.alone is not None:
+            maps = self.alone.empty_maps(attention.shape[1])[None] if known is None else known
+            self.alone.add(maps[0], attention[0], event.rows, event.keys)
+        else:
+            to_words = attention @ self.belongs[:, None, event.keys]
+            part = self.averaging[..., event.rows] @ to_words
+            maps = part if known is None else known + part
+        self.maps[event.site] = maps
 
     def of(self, site: Site) -> Tensor:
         """(batch, head, word, word)."""
-        maps = self.maps[site]
+        maps = self.maps[site] if self.alone is None else self.maps[site][..., :-1, :-1]
         maps.diagonal(dim1=2, dim2=3).zero_()
         return maps
 
@@ -70,32 +109,25 @@ def attention_between_words(
     encoding = encode(sentence, model.tokenizer)
     if reason := misfit(encoding, model.max_tokens):
         raise CaptureError(f"The text {sentence.id!r} cannot be captured: {reason}.")
-    device = model.device
-    words = torch.from_numpy(encoding.words.astype(np.int64)).to(device)
-    sizes = torch.from_numpy(encoding.word_tokens).to(device).clamp(min=1).float()
-    maps = torch.zeros(len(heads), len(sentence), len(sentence), device=device)
+    words = _Words.of(encoding, model.device)
+    maps = words.empty_maps(len(heads))
 
     def observe(event: Event) -> None:
         for place, (layer, head) in enumerate(heads):
-            if layer != event.site.layer:
-                continue
-            rows, keys = words[event.rows], words[event.keys]
-            block = event.attention[0, head].float()[rows >= 0][:, keys >= 0]
-            to_words = torch.zeros(len(block), len(sentence), device=device)
-            to_words.index_add_(1, keys[keys >= 0], block)
-            inside = rows[rows >= 0]
-            maps[place].index_add_(0, inside, to_words / sizes[inside, None])
+            if layer == event.site.layer:
+                block = event.attention[:1, head].float()
+                words.add(maps[place : place + 1], block, event.rows, event.keys)
 
     _check_heads(model, heads)
     layers = {layer for layer, _ in heads}
     batch = collate([encoding], model)
-    with torch.no_grad(), hooked(model.module, Hook(observe=observe, layers=layers, block=BLOCK)):
-        model.module(**batch.inputs)
-    return maps.cpu().numpy()
+    with torch.no_grad(), hooked(model.reader, Hook(observe=observe, layers=layers, block=BLOCK)):
+        model.reader(**batch.inputs)
+    return maps[:, :-1, :-1].cpu().numpy()
 
 
 def _check_heads(model: LoadedModel, heads: Sequence[tuple[int, int]]) -> None:
-    there = {(site.layer, head) for site in find_sites(model.module) for head in range(site.heads)}
+    there = {(site.layer, head) for site in find_sites(model.reader) for head in range(site.heads)}
     unknown = [f"L{layer}H{head}" for layer, head in heads if (layer, head) not in there]
     if unknown or not heads:
         raise CaptureError(

@@ -3,17 +3,20 @@
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from bertology import BertologyError
 from bertology.capture import Hook, capture, collate, hooked
-from bertology.corpora import encode
+from bertology.corpora import Corpus, encode
 from bertology.corpora.text import text_to_sentence
+from bertology.models import LoadedModel
 from bertology.probing.heads import (
     BLOCK,
     RowSums,
     TokenFeatures,
     attention_between_words,
     reduce_attention,
+    scan_heads,
 )
 
 TEXTS = ["w1 w2 w3 . w4 w5 w6 , w7 w8", "w5 w6", "w7 w8 w9 !"]
@@ -108,7 +111,6 @@ def test_a_chapter_through_a_llama() -> None:
 
 def long_text(length: int) -> None:
     """Memory stays small, and the last rows are what a plain softmax over all keys gives."""
-    import transformers
 
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
@@ -139,3 +141,19 @@ def long_text(length: int) -> None:
         n = np.arange(1, length + 1)
         assert sums.baselines[site][0, 0].item() == pytest.approx(np.log(n).sum(), rel=1e-5)
         assert sums.baselines[site][0, 7].item() == pytest.approx(((n - 1) / 2).sum(), rel=1e-5)
+
+
+def test_the_encoder_of_a_model_with_a_decoder_is_scanned(tokenizer_of) -> None:
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        vocab_size=60, d_model=32, d_kv=8, d_ff=48, num_layers=3, num_decoder_layers=2,
+        num_heads=4, decoder_start_token_id=0,
+    )  # fmt: skip
+    module = transformers.T5ForConditionalGeneration(config).eval()
+    model = LoadedModel("tiny t5", module, tokenizer_of("$A [SEP]"), "seq2seq-lm")
+    sentence = text_to_sentence(TEXTS[0], id="s")
+    scan = scan_heads(model, Corpus("texts", (sentence,), "0"))
+    assert scan.statistics.shape == (1, 3, 4, 12)
+    maps = capture(model, sentence, stacks=["encoder"])[0].attention
+    found = scan.statistics[0, :, :, 6]  # first
+    assert np.abs(found - maps[..., 0].mean(-1)).max() < 1e-6
