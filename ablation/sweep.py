@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ..attribution.targets import Goal, measure
 from ..capture import Batch, gate_heads, hooked, stream
+from ..capture.restart import recording, restart_blocks, skipping
 from ..corpora import Examples
 from ..errors import CaptureError, CorpusError
 from ..results import Result
 from .effects import METRICS, effect_table
 from .knockout import head_grid, mean_head_outputs
 from .labels import UNLABELLED, classes_of
-from .restart import recording, restart_blocks, skipping
 from .setting import Setting, settle
 
 MODES = ("zero", "mean")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bertology.ablation.restart import recording, restart_blocks, skipping
+from bertology.capture.restart import recording, restart_blocks, skipping
 from bertology.ablation.sweep import score_without_heads
 from bertology.attribution.targets import prepare
 from bertology.capture import collate
