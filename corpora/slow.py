@@ -90,7 +90,7 @@ class WordByWord:
         seen = 0
         for word, (_, end) in enumerate(sentence.spans):
             tokens = self._tokenize(sentence, sentence.text[:end], word, whole[:seen])
-            if len(tokens) < seen or tokens != whole[: len(tokens)]:
+            if tokens != whole[: len(tokens)]:
                 return None
             owners[seen : len(tokens)] = [word] * (len(tokens) - seen)
             seen = len(tokens)
@@ -158,8 +158,8 @@ class WordByWord:
 def _cuts(sentence: Sentence) -> list[list[tuple[str, int]]]:
     """Ways of cutting a text into strings with one word each; -1 is a string without a word.
 
-    Space between words on its own (for tokenizers of characters or bytes), left out (for those
-    that split at white space), or before the word that follows it (for byte-level ones).
+    Space between words is on its own (for tokenizers of characters or bytes), or before the word
+    that follows it (for those that drop it, or keep it on the first token of the word).
     """
     apart: list[tuple[str, int]] = []
     before: list[tuple[str, int]] = []
@@ -170,7 +170,7 @@ def _cuts(sentence: Sentence) -> list[list[tuple[str, int]]]:
         before.append((space + text, word))
         end_of_last = end
     rest = (sentence.text[end_of_last:], -1)
-    return [[*apart, rest], [cut for cut in apart if cut[1] >= 0], [*before, rest]]
+    return [[*apart, rest], [*before, rest]]
 
 
 def _is_mark(sentence: Sentence, word: int) -> bool:

@@ -123,6 +123,7 @@ KNOWN = [
     ("canine", ["日本", "👍🏽"], "日:0 本:0  :- 👍:1 🏽:1"),
     ("byt5", ["a", "é"], "a:0  :- Ã:1 ©:1"),
     ("slow byte-level", ["ab", "c"], "a:0 b:0 Ġc:1"),
+    ("slow byte-level", ["▁", "b"], "▁:0 Ġb:1"),
     ("japanese wordpiece", ["日本", "the"], "日:0 ##本:0 t:1 ##h:1 ##e:1"),
 ]
 

@@ -69,6 +69,20 @@ def test_punctuation_is_seen_through_the_marks_of_tokens(
     assert marked(encoding, "punctuation") == expected
 
 
+def test_what_a_tokenizer_makes_punctuation_is_none(tokenizer_named) -> None:
+    # An acute accent is a symbol, which Moses' tokenizer writes as an apostrophe.
+    encoding = encode(words_to_sentence(["a´", "b"], id="s"), tokenizer_named("xlm"))
+    assert "'</w>" in encoding.tokens or "'" in encoding.tokens
+    assert not encoding.punctuation.any()
+
+
+def test_one_special_before_and_after_the_text() -> None:
+    tokenizer = transformers.CanineTokenizer(cls_token="\ue001")
+    encoding = encode(words_to_sentence(["a"], id="s"), tokenizer)
+    assert encoding.cls.tolist() == [True, False, False]
+    assert encoding.sep.tolist() == [False, False, True]
+
+
 def test_an_unknown_token_that_stands_for_punctuation(tokenizer_named) -> None:
     encoding = encode(words_to_sentence(["。", "ж"], id="s"), tokenizer_named("ctrl"))
     assert encoding.tokens == ("<unk>", "<unk>")
@@ -102,6 +116,26 @@ def test_very_long_texts_are_read_word_by_word(tokenizer_named) -> None:
     long = encode(words_to_sentence(["b", "'s"] * 250, id="s"), tokenizer)
     assert short.tokens[2] == "'</w>" and long.tokens[2] == "'"
     assert long.word_tokens.tolist() == [1, 2] * 250
+
+
+class Prefixing(transformers.CanineTokenizer):
+    """A tokenizer of words that marks the start of whatever text it is given, even of a space."""
+
+    def _tokenize(self, text: str) -> list[str]:
+        return ["▁" + word for word in text.split()] or ["▁"]
+
+    def _convert_token_to_id(self, token: str) -> int:
+        return ord(token[-1])
+
+
+@pytest.mark.parametrize("name", ["slow byte-level", "prefixing"])
+def test_space_goes_where_the_tokenizer_has_it(tokenizer_named, name: str) -> None:
+    # Too long to be tokenized once for each beginning of it.
+    sentence = words_to_sentence(["a", "b"] * 250, id="s")
+    tokenizer = Prefixing() if name == "prefixing" else tokenizer_named(name)
+    encoding = encode(sentence, tokenizer)
+    assert encoding.ids.tolist() == tokenizer(sentence.text)["input_ids"]
+    assert encoding.word_tokens.tolist() == [1] * 500
 
 
 class Merging(transformers.CanineTokenizer):
