@@ -4,9 +4,17 @@ from .batch import Batch, collate
 from .captured import Captured, Part
 from .finite import refuse_infinite
 from .generation import Generated, capture_generation
-from .hidden import hidden_states
+from .hidden import hidden_states, patch_hidden
 from .hooked import hooked
-from .interventions import gate_heads, replace_attention, uniform_attention
+from .interventions import (
+    explicit_attention,
+    gate_heads,
+    patch_heads,
+    permute_attention,
+    replace_attention,
+    resample_heads,
+    uniform_attention,
+)
 from .mode import eval_mode
 from .passes import Pass, run_pass
 from .record import Recording, SiteRecord, record
@@ -38,13 +46,18 @@ __all__ = [
     "collate",
     "declare",
     "eval_mode",
+    "explicit_attention",
     "find_sites",
     "gate_heads",
     "hidden_states",
     "hooked",
+    "patch_heads",
+    "patch_hidden",
+    "permute_attention",
     "record",
     "refuse_infinite",
     "replace_attention",
+    "resample_heads",
     "run_pass",
     "stream",
     "uniform_attention",

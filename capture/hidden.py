@@ -20,8 +20,9 @@ def hidden_states(module: Any, *, stack: str | None = None) -> Iterator[list[Ten
     After a forward pass the list holds one tensor (batch, token, hidden) for each state: state 0
     is what the first block reads, state k+1 the output of block k, before any final norm (where
     transformers' own `hidden_states[-1]` of GPT-2 or Llama is taken after it). Tensors are live.
-    Models that pool (Funnel) have fewer tokens in later states; of Reformer's two streams it is
-    the one that transformers returns too.
+    Models that pool (Funnel) have fewer tokens in later states; those that pad texts to whole
+    windows (Longformer, BigBird, Reformer) have more, the text's own first. Of Reformer's two
+    streams it is the one that transformers returns too.
 
     Args:
         stack: `encoder` or `decoder`, for a model that has both.
