@@ -27,8 +27,8 @@ def shuffled(attention: Tensor, visible: Tensor, real: Tensor | None, seed: str)
     noise = _mixed(_mixed(_mixed(start)[None, :, None] + rows[:, None])[..., None] + ranks)
     # Hidden keys come last in both orders, and so stay where they are.
     last = torch.iinfo(torch.int64).max
-    drawn = noise.masked_fill(~visible, last).argsort(-1, stable=True)
-    own = (~visible).to(torch.uint8).argsort(-1, stable=True).expand_as(drawn)
+    drawn = noise.masked_fill(~visible, last).argsort(dim=-1, stable=True)
+    own = (~visible).to(torch.uint8).argsort(dim=-1, stable=True).expand_as(drawn)
     return torch.zeros_like(attention).scatter(-1, own, attention.gather(-1, drawn))
 
 
