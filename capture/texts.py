@@ -176,7 +176,7 @@ class _BatchCapture:
         stacks = (None,) if self.targets[0] is None else ("encoder", "decoder")
         with torch.no_grad(), hooked(module, *self._hooks()), ExitStack() as stack:
             states = [
-                stack.enter_context(_states(module, name))
+                stack.enter_context(hidden_states(module, stack=name))
                 for name in stacks
                 if "hidden_states" in self.keep.what
             ]
@@ -265,7 +265,3 @@ class _BatchCapture:
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().float().cpu().numpy()
-
-
-def _states(module: Any, stack: str | None) -> Any:
-    return hidden_states(module) if stack is None else hidden_states(module, stack=stack)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...errors import CaptureError
+from ...models import input_device
 from .declare import declared_example
 from .hashed import buckets_kept
 
@@ -97,7 +98,7 @@ def trial_length(config: Any) -> int:
         return longest + longest // 4 + 1
     if hasattr(config, "lsh_attn_chunk_length"):
         chunks = [getattr(config, f"{kind}_attn_chunk_length") for kind in config.attn_layers]
-        return 3 * max(chunks) - 1
+        return min(3 * max(chunks) - 1, config.max_position_embeddings)
     if radius := getattr(config, "local_radius", None):
         return 5 * (radius + 1) // 2 + 1
     if stride := getattr(config, "local_transformer_stride", None):
@@ -120,12 +121,6 @@ def _waves(module: Any, *shape: int) -> Tensor:
     count = torch.Size(shape).numel()
     values = (torch.arange(count, device=input_device(module)) * 0.7).sin()
     return values.view(shape).to(parameter.dtype)
-
-
-def input_device(module: Any) -> torch.device:
-    """Where inputs go: the device of the embeddings, where parts lie on several."""
-    source = module.get_input_embeddings() if hasattr(module, "hf_device_map") else module
-    return next(source.parameters()).device
 
 
 def first_tensor(output: Any) -> Tensor:

@@ -109,9 +109,11 @@ def test_selftest_prints_a_line_a_site() -> None:
     done = call("selftest", "demo")
     assert done.exit_code == 0
     lines = done.output.strip().splitlines()
-    assert len(lines) == 7
-    assert lines[0] == (
-        "encoder self layer 0 (encoder.layer.0.attention.self): attention interface, 12 heads: ok"
+    assert len(lines) == 8
+    assert lines[0].startswith("Checks on a small padded batch: rows sum to 1; attention x values")
+    assert lines[1] == (
+        "encoder self layer 0 (encoder.layer.0.attention.self): attention interface, 12 heads: "
+        "all passed"
     )
     assert lines[-1] == "6 sites, all exact"
 
