@@ -57,6 +57,11 @@ def adapter_of(part: Any) -> Adapter | None:
     return None
 
 
+def mixes_masks(part: Any) -> bool:
+    """Whether a module may compute with masks, for texts unlike those of the dry run."""
+    return adapter_of(part) is blocked
+
+
 @contextmanager
 def adapted(module: Any, name: str, listener: Listener) -> Iterator[None]:
     """Let the listener hear an adapted submodule until the block ends."""

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import CaptureError
-from .adapters import adapted, adapter_of
+from .adapters import adapted, adapter_of, mixes_masks
 from .computation import Computation
 from .declare import declaration
 from .interface import Switched, can_switch, needs_masks
@@ -97,6 +97,8 @@ def discover(module: Any, trial: Trial) -> list[Found]:
     declared = declaration(module)
     names = {id(part): name for name, part in module.named_modules()}
     with_adapter = {id(part) for part in module.modules() if adapter_of(part) is not None}
+    if any(mixes_masks(part) for part in module.modules()):
+        needs_masks.add(module)
     search = _Search(names, with_adapter)
 
     def tapped(computation: Computation) -> None:
