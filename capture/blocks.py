@@ -178,16 +178,15 @@ def _batch_axis(trial: Trial, run: _Run) -> int:
 def _between_norms(module: Any, trial: Trial, sites: list[Site]) -> Blocks | None:
     """XLM and Flaubert: lists of attention, feed-forward and norms, called in turn.
 
-    The last norm of a layer returns its hidden state, unless norms come first (`pre_norm`).
+    The last norm of a layer returns its hidden state, unless norms come first.
     """
     owner = sites[0].module.rpartition(".")[0].rpartition(".")[0]
     attentions = [site.module for site in sites]
-    part = module.get_submodule(owner)
     prefix = f"{owner}." if owner else ""
     norms = [f"{prefix}layer_norm2.{child}" for child in range(len(sites))]
     first = f"{prefix}layer_norm_emb"
     there = {name for name, _ in module.named_modules()}
-    if not {first, *norms} <= there or getattr(part, "pre_norm", False):
+    if not {first, *norms} <= there:
         return None
     read, written = _dry_run(module, trial, attentions), _dry_run(module, trial, [first, *norms])
     chained = all(
