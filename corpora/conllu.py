@@ -5,12 +5,14 @@ key-value columns; this module checks every line, names the line of a mistake, a
 """
 
 import re
+import sys
+from itertools import chain
 from pathlib import Path
 
 from conllu.parser import DEFAULT_FIELDS, parse_comment_line, parse_dict_value
 
 from ..errors import CorpusError
-from .files import decode, read_bytes
+from .files import lines_of, read_bytes
 from .text import Corpus, Mention, Sentence, sha256_of, words_to_sentence
 
 _NUMBER = re.compile(r"[0-9]+")
@@ -28,12 +30,9 @@ def read_conllu(path: str | Path) -> Corpus:
     """
     source = Path(path)
     data = read_bytes(source)
-    text = decode(data, source)
     reader = _Reader(str(source))
     block: list[str] = []
-    # Split at newlines only: str.splitlines would also split at U+2028 and the like in a form.
-    for number, line in enumerate([*text.split("\n"), ""], start=1):
-        line = line.rstrip("\r")
+    for number, line in enumerate(chain(lines_of(data, source), [""]), start=1):
         if line.strip():
             block.append(line)
         elif block:
@@ -101,7 +100,8 @@ class _Reader:
             raise self.fail(number, f"the word number {columns[0]!r} is not a number")
         if not columns[1] or columns[1] != columns[1].strip():
             raise self.fail(number, "the word form is empty or has white space around it")
-        return dict(zip(DEFAULT_FIELDS, columns, strict=True))
+        # A treebank says the same thing many times: one string serves for all.
+        return dict(zip(DEFAULT_FIELDS, map(sys.intern, columns), strict=True))
 
     def heads(self, rows: list[dict[str, str]], lines: list[int]) -> tuple[int, ...]:
         """Heads from 0, root -1; empty if the treebank gives none in this sentence."""

@@ -1,5 +1,6 @@
 """Opening input files, with one message for what can go wrong."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import CorpusError
@@ -42,3 +43,18 @@ def decode(data: bytes, source: str | Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CorpusError(f"{source} is not UTF-8 text ({error}); save it as UTF-8.") from error
+
+
+def lines_of(data: bytes, source: str | Path) -> Iterator[str]:
+    """The lines of UTF-8 text, decoded one at a time: whole, a text takes up to four times as much.
+
+    Raises:
+        CorpusError: the file is in another encoding.
+    """
+    start = 0
+    # At newlines only: str.splitlines would also split at U+2028 and the like in a form.
+    while start <= len(data):
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
+        yield decode(data[start:end], source).rstrip("\r")
+        start = end + 1

@@ -11,7 +11,7 @@ LEVEL = 0.95
 #: Below either, an interval is descriptive and no p-value is given.
 MIN_COUNTS, MIN_UNITS = 30, 10
 #: Draws are made in blocks of this many weights, so that memory does not grow with the corpus.
-_BLOCK = 4_000_000
+_BLOCK = 1_500_000
 
 
 def bootstrap_ratio(

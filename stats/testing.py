@@ -6,7 +6,8 @@ import numpy as np
 from scipy.stats import false_discovery_control
 
 FLIPS = 10_000
-_BLOCK = 4_000_000
+#: Flips are made in blocks of this many signs, so that memory does not grow with the corpus.
+_BLOCK = 500_000
 
 
 def sign_flip(differences: np.ndarray, *, seed: int, two_sided: bool) -> np.ndarray:
