@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 import transformers
 
+from bertology.capture import Hook, hooked
+
 SIZES = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
          "intermediate_size": 48}  # fmt: skip
 TWO_STACKS = {"vocab_size": 60, "d_model": 32, "encoder_layers": 2, "decoder_layers": 1,
@@ -182,3 +184,32 @@ def attention_by_one_hot_values(kind, module, name, inputs, heads=4):
     for handle in handles:
         handle.remove()
     return torch.cat(columns, dim=-1)[..., :keys]
+
+
+def run(module, inputs, *hooks):
+    with torch.no_grad(), hooked(module, *hooks):
+        return module(**inputs)[0]
+
+
+def events_of(module, inputs, **options):
+    kept = {}
+    run(module, inputs, Hook(observe=lambda e: kept.__setitem__(e.site.module, e), **options))
+    return kept
+
+
+def valid_of(module, inputs):
+    """Rows of the model's first output that are no padding."""
+    if module.config.is_encoder_decoder:
+        return torch.ones(inputs["decoder_input_ids"].shape, dtype=torch.bool)
+    return inputs["attention_mask"].bool()
+
+
+def trace(module):
+    """Everything that a session could leave behind."""
+    state = []
+    for name, part in module.named_modules():
+        hooks = [len(getattr(part, kind)) for kind in ("_forward_hooks", "_forward_pre_hooks")]
+        plain = sorted(key for key in vars(part))
+        kept = [getattr(part, key, None) for key in ("attention_type", "num_buckets")]
+        state.append((name, id(part), hooks, plain, str(kept), part.training))
+    return state, module.config.to_dict()
