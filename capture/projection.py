@@ -53,7 +53,7 @@ def _search(module: Any) -> dict[Site, Any]:
         if isinstance(own, torch.nn.Parameter) and own.dim() == 3:
             found[event.site] = own  # XLNet keeps (hidden, head, width) without a module
 
-    def compare(part: Any, arguments: tuple[Any, ...]) -> None:
+    def compare(part: Any, arguments: tuple[Any, ...], result: Any) -> None:
         if not waiting or not arguments or not isinstance(arguments[0], Tensor):
             return
         site, output = waiting[0]
@@ -61,8 +61,9 @@ def _search(module: Any) -> dict[Site, Any]:
             found[site] = part
             waiting.clear()
 
+    # After the call, as an adapter may hand over what the projection is about to read.
     handles = [
-        part.register_forward_pre_hook(compare)
+        part.register_forward_hook(compare)
         for part in module.modules()
         if isinstance(getattr(part, "weight", None), Tensor) and part.weight.dim() > 1
     ]
@@ -78,6 +79,8 @@ def _search(module: Any) -> dict[Site, Any]:
 def _is_same(read: Tensor, output: Tensor) -> bool:
     """Whether a module reads the head outputs: (…, head x width), or (…, channel, token)."""
     flat = output.flatten(2)
+    if read.dim() == 3 and read.shape[1] > flat.shape[1] and read.shape[2] == flat.shape[2]:
+        read = read[:, : flat.shape[1]]  # some models lengthen texts to whole windows inside
     if read.numel() != flat.numel():
         return False
     if read.dim() == 3 and read.shape == flat.mT.shape and torch.equal(read, flat.mT):
