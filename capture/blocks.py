@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CaptureError
-from .mode import eval_mode
+from .mode import trial_mode
 from .sites import Site, find_sites
 from .ways.discovery import batch_of
 from .ways.trial import Trial, trial_of
@@ -156,7 +156,7 @@ def _dry_run(module: Any, trial: Trial, names: list[str]) -> _Run:
         found = arguments[0] if arguments else named.get("hidden_states")
         run.read.append(found.clone() if isinstance(found, Tensor) else None)
 
-    with torch.no_grad(), eval_mode(module), ExitStack() as handles:
+    with trial_mode(module), ExitStack() as handles:
         for name in names:
             part = module.get_submodule(name)
 

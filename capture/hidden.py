@@ -11,6 +11,7 @@ from ..errors import CaptureError
 from .blocks import Blocks, hidden_of, replaced, stack_blocks
 from .guards import guard
 from .places import at_positions
+from .ways.interface import running
 
 
 @contextmanager
@@ -61,16 +62,16 @@ def hidden_states(module: Any, *, stack: str | None = None) -> Iterator[list[Ten
         leave(part, arguments, output)
 
     with ExitStack() as handles:
-        handles.callback(module.register_forward_pre_hook(begin).remove)
+        handles.callback(module.register_forward_pre_hook(_real(begin)).remove)
         if blocks.embeddings is not None:
             part = module.get_submodule(blocks.embeddings)
-            handles.callback(part.register_forward_hook(embedded).remove)
+            handles.callback(part.register_forward_hook(_real(embedded)).remove)
         else:
             part = module.get_submodule(blocks.names[0])
-            handles.callback(part.register_forward_pre_hook(enter, with_kwargs=True).remove)
+            handles.callback(part.register_forward_pre_hook(_real(enter), with_kwargs=True).remove)
         for name in dict.fromkeys(blocks.names):
             part = module.get_submodule(name)
-            handles.callback(part.register_forward_hook(leave).remove)
+            handles.callback(part.register_forward_hook(_real(leave)).remove)
         yield states
 
 
@@ -144,19 +145,25 @@ def patch_hidden(
         calls = 0
 
     with ExitStack() as handles:
-        handles.callback(module.register_forward_pre_hook(begin).remove)
+        handles.callback(module.register_forward_pre_hook(_real(begin)).remove)
         # First in line, so that hooks of others see the new state.
         if layer == 0 and blocks.embeddings is None:
             part = module.get_submodule(blocks.names[0])
-            handle = part.register_forward_pre_hook(enter, with_kwargs=True, prepend=True)
+            handle = part.register_forward_pre_hook(_real(enter), with_kwargs=True, prepend=True)
         elif layer == 0:
             part = module.get_submodule(blocks.embeddings)
-            handle = part.register_forward_hook(embedded, prepend=True)
+            handle = part.register_forward_hook(_real(embedded), prepend=True)
         else:
             part = module.get_submodule(blocks.names[layer - 1])
-            handle = part.register_forward_hook(leave, prepend=True)
+            handle = part.register_forward_hook(_real(leave), prepend=True)
         handles.callback(handle.remove)
         yield
+
+
+def _real(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """The same hook, which does nothing in passes on made-up inputs."""
+    level = running.trials
+    return lambda *given: hook(*given) if running.trials == level else None
 
 
 def _input_of(part: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Tensor:

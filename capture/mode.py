@@ -1,8 +1,12 @@
-"""Eval mode for the time of a block."""
+"""Eval mode, and passes on made-up inputs, for the time of a block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import torch
+
+from .ways.interface import running
 
 
 @contextmanager
@@ -15,3 +19,14 @@ def eval_mode(module: Any) -> Iterator[None]:
     finally:
         for part in training:
             part.training = True
+
+
+@contextmanager
+def trial_mode(module: Any) -> Iterator[None]:
+    """For passes on made-up inputs: hooks of sessions that are open around them see nothing."""
+    running.trials += 1
+    try:
+        with torch.no_grad(), eval_mode(module):
+            yield
+    finally:
+        running.trials -= 1

@@ -14,6 +14,7 @@ import torch
 from ..errors import CaptureError
 from .blocks import stack_blocks, stacks_of
 from .hooked import hooked
+from .mode import trial_mode
 from .session import Hook
 from .sites import Site, find_sites
 from .ways.trial import trial_of
@@ -111,7 +112,7 @@ def _is_exact(module: Any, blocks: list[Any]) -> bool:
     trial, sites = trial_of(module), find_sites(module)
     places = {site: place_of(module, blocks, site) for site in sites}
     nothing = Hook(observe=lambda event: None, attention=False)
-    with torch.no_grad():
+    with trial_mode(module):
         with hooked(module, nothing), recording(module, blocks) as passes:
             trial.run(module)
         for place in sorted(set(places.values()) - {0}):

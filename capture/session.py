@@ -15,6 +15,7 @@ from .guards import guard, refuse_recomputation
 from .mode import eval_mode
 from .sites import Site, find_sites
 from .ways.computation import Block, Computation
+from .ways.interface import running
 from .ways.opening import open_ways
 
 
@@ -209,6 +210,7 @@ class Session:
     hooks: tuple[Hook, ...]
     calls: Counter[str] = field(default_factory=Counter)
     thread: int = field(default_factory=threading.get_ident)
+    trials: int = field(default_factory=lambda: running.trials)
 
     def __post_init__(self) -> None:
         self.names = {id(part): name for name, part in self.module.named_modules()}
@@ -218,6 +220,8 @@ class Session:
 
     def start(self, module: Any, arguments: Any, named: dict[str, Any]) -> None:
         self._refuse_other_threads(module)
+        if self.trials != running.trials:
+            return
         _refuse_dead_arguments(named)
         self.calls.clear()
 
@@ -232,6 +236,8 @@ class Session:
         # Parts of the model can be called without it.
         self._refuse_other_threads(part)
         refuse_recomputation(self.module)
+        if self.trials != running.trials:
+            return
         sites = self.by_module.get(self.names[id(part)])
         if sites is None:
             raise CaptureError(

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from ..errors import CaptureError
-from .mode import eval_mode
+from .mode import trial_mode
 from .ways.declare import Declaration, declaration
 from .ways.discovery import Found, discover
 from .ways.trial import trial_of
@@ -80,7 +80,7 @@ def forget_sites(module: Any) -> None:
 
 def _dry_run(module: Any) -> tuple[Site, ...]:
     trial = trial_of(module)
-    with torch.no_grad(), eval_mode(module):
+    with trial_mode(module):
         found = discover(module, trial)
     name = type(module).__name__
     if not found:

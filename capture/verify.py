@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import CaptureError
 from .guards import guard
-from .mode import eval_mode
+from .mode import trial_mode
 from .session import Event, Hook, session
 from .sites import Site, find_sites
 from .ways.trial import Trial, trial_of
@@ -74,7 +74,7 @@ def verify(module: Any) -> list[SiteReport]:
     guard(module)
     reports = {site: SiteReport(site) for site in find_sites(module)}
     trial = trial_of(module)
-    with torch.no_grad(), eval_mode(module):
+    with trial_mode(module):
         before = _outputs(module, trial)
         whole: dict[Site, Tensor] = {}
         during = _check_rows_and_values(module, trial, reports, whole)

@@ -40,6 +40,8 @@ class Running(threading.local):
     """Whether it is inside our attention function, where nothing else may listen."""
     sessions = 0
     """How many sessions it has open."""
+    trials = 0
+    """How deep it is in passes on made-up inputs, which only their own hooks may see."""
     with_masks = 0
     """In how many of them masks are made as transformers makes them."""
 
