@@ -21,6 +21,7 @@ from .record import Recording, SiteRecord, record
 from .session import Event, Hook
 from .shards import Shards
 from .sites import Site, find_sites
+from .store import ActivationStore, open_store, write_store
 from .stream import stream
 from .tasks import Task
 from .texts import capture
@@ -28,6 +29,7 @@ from .verify import SiteReport, verify
 from .ways.declare import declare
 
 __all__ = [
+    "ActivationStore",
     "Batch",
     "Captured",
     "Event",
@@ -51,6 +53,7 @@ __all__ = [
     "gate_heads",
     "hidden_states",
     "hooked",
+    "open_store",
     "patch_heads",
     "patch_hidden",
     "permute_attention",
@@ -62,4 +65,5 @@ __all__ = [
     "stream",
     "uniform_attention",
     "verify",
+    "write_store",
 ]

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,11 @@ def run_pass(
         raise CaptureError(f"workers is {workers!r}; give a whole number from 1.")
     sentences, lengths, skipped = _survey(model, corpus)
     shards = shards_of(plan(lengths, batch_tokens(model)), lengths)
-    identity = _identity(model, corpus, task, sentences, shards, _threads(folder, workers))
+    identity = _identity(model, corpus, task, shards, _threads(folder, workers))
     open_folder(folder, identity)
     missing = [number for number in range(len(shards)) if not is_finished(folder, number)]
     _do(model, task, folder, sentences, shards, missing, workers, identity)
-    members = tuple(np.array([i for batch in shard for i in batch]) for shard in shards)
+    members = tuple(np.array(list(chain(*shard))) for shard in shards)
     return Pass(sentences, Shards(folder, members), skipped)
 
 
@@ -119,7 +120,6 @@ def _identity(
     model: LoadedModel,
     corpus: Corpus,
     task: Task,
-    sentences: Sequence[Sentence],
     shards: list[list[list[int]]],
     threads: int,
 ) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _identity(
         "task": task.name,
         "options": task.options,
         "model": model_identity(model),
-        "data": {"name": corpus.name, "sentences_sha256": sentences_sha256(sentences)},
+        "data": {"name": corpus.name, "sentences_sha256": sentences_sha256(corpus.sentences)},
         "device": model.device.type,
         "threads": threads,
         "plan_sha256": hashlib.sha256(json.dumps(shards).encode()).hexdigest(),
@@ -149,7 +149,7 @@ def _do(
     def orders() -> Iterator[Order]:
         for number in missing:
             batches = tuple(tuple(sentences[i] for i in batch) for batch in shards[number])
-            yield Order(number, batches)
+            yield Order(number, tuple(chain(*shards[number])), batches)
 
     left = sum(len(batch) for number in missing for batch in shards[number])
     with progress(len(sentences), task.name, done=len(sentences) - left) as bar:

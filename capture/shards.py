@@ -47,7 +47,7 @@ class Shards:
             yield members, read_tensor(self.folder, number, name)
 
     def split(self, name: str, counts: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Each sentence, shard by shard, with its rows of one tensor.
+        """Each sentence, shard by shard, with its rows of one tensor (fractions as float32).
 
         Args:
             counts: (sentence,), how many rows each sentence has.
@@ -56,19 +56,19 @@ class Shards:
             OutputError: a shard is damaged.
         """
         for members, tensor in self.tensors(name):
-            rows, ends = tensor.numpy(), counts[members].cumsum()
+            rows, ends = _array(tensor), counts[members].cumsum()
             for sentence, end in zip(members.tolist(), ends.tolist(), strict=True):
                 yield sentence, rows[end - counts[sentence] : end]
 
     def gather(self, name: str) -> np.ndarray:
-        """One row a sentence, of all shards, in the order of the corpus.
+        """One row a sentence, of all shards, in the order of the corpus (fractions as float32).
 
         Raises:
             OutputError: a shard is damaged.
         """
         gathered: np.ndarray | None = None
         for members, tensor in self.tensors(name):
-            rows = tensor.numpy()
+            rows = _array(tensor)
             if gathered is None:
                 total = sum(map(len, self.members))
                 gathered = np.empty((total, *rows.shape[1:]), rows.dtype)
@@ -140,7 +140,32 @@ def _differences(theirs: Any, ours: Any, place: str = "") -> Iterator[tuple[str,
         yield place, repr(theirs)[:40], repr(ours)[:40]
 
 
-def write_shard(folder: Path, number: int, records: Sequence[Record]) -> None:
+@dataclass(frozen=True)
+class Member:
+    """A sentence of a shard."""
+
+    number: int
+    """Its place among the sentences that were read."""
+    id: str
+    words: int
+
+
+def members_of(folder: Path, number: int) -> list[Member]:
+    """The sentences of a shard, in the order of its rows.
+
+    Raises:
+        OutputError: the shard is not there, or its record is damaged.
+    """
+    path = _path(folder, number)
+    try:
+        return [Member(*member) for member in (_record(path) or {})["members"]]
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, "its record is missing or damaged") from error
+
+
+def write_shard(
+    folder: Path, number: int, members: Sequence[Member], records: Sequence[Record]
+) -> None:
     """Write the records of the sentences of a shard, in order.
 
     Raises:
@@ -157,9 +182,10 @@ def write_shard(folder: Path, number: int, records: Sequence[Record]) -> None:
     record = {
         "sha256": hashlib.sha256(data).hexdigest(),
         "tensors": {name: _sha256(tensor) for name, tensor in tensors.items()},
+        "members": [(member.number, member.id, member.words) for member in members],
     }
     write_file(path, data)
-    write_file(path.with_suffix(".json"), json.dumps(record, indent=1).encode())
+    write_file(path.with_suffix(".json"), json.dumps(record).encode())
 
 
 def is_finished(folder: Path, number: int) -> bool:
@@ -203,6 +229,11 @@ def _record(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    # numpy has no bfloat16.
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -11,7 +11,7 @@ import torch
 from ..corpora import Encoding, Sentence, encode_all
 from ..models import LoadedModel
 from .batch import Batch
-from .shards import Record, write_shard
+from .shards import Member, Record, write_shard
 from .stream import run_batches
 
 
@@ -34,7 +34,16 @@ class Order:
     """One shard to do: its sentences, in the batches of the plan."""
 
     number: int
+    places: tuple[int, ...]
+    """Of its sentences among all, in the order of the batches."""
     batches: tuple[tuple[Sentence, ...], ...]
+
+    def members(self) -> list[Member]:
+        sentences = [sentence for batch in self.batches for sentence in batch]
+        return [
+            Member(place, sentence.id, len(sentence))
+            for place, sentence in zip(self.places, sentences, strict=True)
+        ]
 
 
 def do_shard(
@@ -50,7 +59,7 @@ def do_shard(
     for outcome in run_batches(model, batches, lambda batch: task.run(model, batch)):
         records += outcome
         advance(len(outcome))
-    write_shard(folder, order.number, records)
+    write_shard(folder, order.number, order.members(), records)
 
 
 def _encoded(batch: Sequence[Sentence], model: LoadedModel) -> list[Encoding]:
