@@ -155,6 +155,8 @@ class _BatchCapture:
     targets: list[Target | None]
     keep: _Selection
     kept: dict[tuple[str, Site], np.ndarray] = field(default_factory=dict)
+    before: dict[Site, np.ndarray] = field(default_factory=dict)
+    """(batch, key): which of the keys before its tokens a text has, where a site has such keys."""
 
     def __post_init__(self) -> None:
         lengths = [
@@ -201,9 +203,18 @@ class _BatchCapture:
         return hooks
 
     def _see_attention(self, event: Event) -> None:
+        self._see_keys(event)
         self.kept["attention", event.site] = _array(event.attention)
 
+    def _see_keys(self, event: Event) -> None:
+        if event.site.memory:
+            visible = event.computation.visible[:, 0]
+            extra = visible.shape[2] - visible.shape[1]
+            rows = self.batch.mask.bool()[:, :, None]
+            self.before[event.site] = (visible[..., :extra] & rows).any(1).cpu().numpy()
+
     def _see_the_rest(self, event: Event) -> None:
+        self._see_keys(event)
         for name in AT_SITES[1:]:
             if name == "contribution" and name in self.keep.what:
                 found = contribution(event.head_output, self.weights[event.site])
@@ -235,13 +246,15 @@ class _BatchCapture:
     def _part(self, i: int, sites: list[Site]) -> Part:
         first, target = sites[0], self.targets[i]
         queries, keys = _lengths(first, self.batch.lengths[i], target)
+        before = self.before.get(first, np.zeros((len(self.batch), 0), dtype=bool))
+        own = [*np.flatnonzero(before[i]), *range(before.shape[1], before.shape[1] + keys)]
         chosen = self.keep.rows(queries)
         rows = chosen if self.keep.queries is None else [self.rows.index(row) for row in chosen]
         places: dict[str, Any] = {
-            "attention": (slice(None), rows, slice(keys)),
+            "attention": (slice(None), np.array(rows, dtype=int)[:, None], own),
             "query": (slice(None), slice(queries)),
-            "key": (slice(None), slice(keys)),
-            "value": (slice(None), slice(keys)),
+            "key": (slice(None), own),
+            "value": (slice(None), own),
             "head_output": slice(queries),
             "contribution": slice(queries),
         }
@@ -252,13 +265,14 @@ class _BatchCapture:
                 arrays[name] = np.stack([self.kept[name, site][i][place] for site in sites])
                 refuse_infinite(arrays[name][None], sites, [encoding])
         reads_target = target is not None and first.stack == "decoder" and first.kind == "self"
+        tokens = target.tokens if target is not None and reads_target else encoding.tokens
         return Part(
             stack=first.stack,
             kind=first.kind,
             layers=tuple(site.layer for site in sites),
             heads=self.keep.heads or tuple(range(first.heads)),
             queries=tuple(chosen),
-            keys=target.tokens if target is not None and reads_target else encoding.tokens,
+            keys=first.key_labels(queries, len(own))[: len(own) - keys] + tokens,
             **arrays,
         )
 

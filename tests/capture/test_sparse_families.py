@@ -2,12 +2,14 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 import transformers
 
 from bertology import BertologyError
-from bertology.capture import Hook, find_sites, hooked, verify
+from bertology.capture import Hook, capture, find_sites, hooked, verify
+from bertology.models import LoadedModel
 
 from .sparse_models import KINDS, SIZES, attention_by_one_hot_values, events_of, trace
 
@@ -172,6 +174,22 @@ def test_summaries_are_keys_with_names_of_their_own() -> None:
     near = (places[:, None] - places).abs() <= 3
     assert torch.equal(event.visible[0, 0, :, 5:], near)
     assert find_sites(KINDS["longt5"].model())[0].memory == ()
+
+
+def test_captured_texts_keep_the_summaries_they_have(tokenizer_of) -> None:
+    module = KINDS["longt5, summaries"].model()
+    model = LoadedModel("tiny", module, tokenizer_of(), "encoder")
+    texts = ["w1 w2 w3 . w4 w7 w8 w9", "w5", "w3 w4 w6 w7 w8"]
+    together = capture(model, texts, ("attention", "value", "head_output"))
+    for text, found, summaries in zip(texts, together, (3, 1, 2), strict=True):
+        (alone,) = capture(model, text, ("attention", "value", "head_output"))
+        part, single = found.part("encoder", "self"), alone.part("encoder", "self")
+        assert part.keys[0] == f"block summary -{summaries}"
+        assert part.keys[summaries:] == found.encoding.tokens
+        np.testing.assert_allclose(part.attention.sum(-1), 1, atol=1e-6)
+        product = np.einsum("lhqk,lhkd->lqhd", part.attention, part.value)
+        np.testing.assert_allclose(product, part.head_output, atol=1e-5)
+        np.testing.assert_allclose(part.attention, single.attention, atol=1e-5)
 
 
 def test_canine_looks_through_windows() -> None:
