@@ -10,12 +10,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..errors import CaptureError
 from .blocks import stack_blocks, stacks_of
 from .hooked import hooked
 from .mode import trial_mode
-from .session import Hook
+from .session import Event, Hook
 from .sites import Site, find_sites
 from .ways.trial import trial_of
 
@@ -107,6 +108,14 @@ def _restore(block: Any, own_forward: Callable[..., Any] | None) -> None:
         block.forward = own_forward
 
 
+def _without(sites: set[Site]) -> Hook:
+    def edit(event: Event) -> Tensor:
+        output = event.head_output
+        return torch.zeros_like(output) if event.site in sites else output
+
+    return Hook(edit_output=edit)
+
+
 def _is_exact(module: Any, blocks: list[Any]) -> bool:
     """Whether restarted passes equal whole ones, with every head of one block switched off."""
     trial, sites = trial_of(module), find_sites(module)
@@ -116,14 +125,8 @@ def _is_exact(module: Any, blocks: list[Any]) -> bool:
         with hooked(module, nothing), recording(module, blocks) as passes:
             trial.run(module)
         for place in sorted(set(places.values()) - {0}):
-            off = Hook(
-                edit_output=lambda event, place=place: (
-                    torch.zeros_like(event.head_output)
-                    if places[event.site] == place
-                    else event.head_output
-                ),
-            )
-            with hooked(module, off):
+            off = {site for site, other in places.items() if other == place}
+            with hooked(module, _without(off)):
                 whole = trial.run(module)
                 try:
                     with skipping(module, blocks, passes, place):
