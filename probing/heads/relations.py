@@ -32,7 +32,7 @@ def membership(encodings: Sequence[Encoding], mask: Tensor, dtype: torch.dtype) 
     return belongs.to(mask.device)
 
 
-def predict_heads(maps: Tensor) -> Tensor:
+def predict_heads(maps: np.ndarray) -> np.ndarray:
     """The head that a map predicts for every word, in both directions.
 
     `dependent_to_head` takes the largest weight of the word's row, `head_to_dependent` of its
@@ -45,10 +45,12 @@ def predict_heads(maps: Tensor) -> Tensor:
         (…, direction, word); -1 where the row or column is all zero.
     """
     answers = []
-    for view in (maps, maps.transpose(-1, -2)):
-        weight, word = view.max(-1).values, view.argmax(-1)
-        answers.append(torch.where(weight > 0, word, -1))
-    return torch.stack(answers, dim=-2)
+    # numpy finds the first largest of a row of memory many times faster than torch.
+    for view in (maps, np.ascontiguousarray(maps.swapaxes(-1, -2))):
+        word = view.argmax(-1)
+        weight = np.take_along_axis(view, word[..., None], -1)[..., 0]
+        answers.append(np.where(weight > 0, word, -1).astype(np.int16))
+    return np.stack(answers, axis=-2)
 
 
 @dataclass(frozen=True)

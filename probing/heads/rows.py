@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...capture import Event, Site
+from ...capture import Event, Site, refuse_other_positions
 from ...corpora import Encoding
 
 #: The statistics of `heads.csv`, in the order of the last axis of what `reduce_attention` returns.
@@ -70,7 +70,12 @@ class RowSums:
         self._even: dict[tuple[int, int], tuple[object, Tensor]] = {}
 
     def observe(self, event: Event) -> None:
-        """Add one block of rows."""
+        """Add one block of rows.
+
+        Raises:
+            CaptureError: the positions of the site are not the tokens.
+        """
+        refuse_other_positions(event, self.features.rows.shape[1])
         sums = reduce_attention(
             event.attention, event.visible, self.features, event.rows, event.keys
         )

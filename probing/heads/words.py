@@ -84,7 +84,7 @@ class WordMaps:
 
     def predictions(self, sites: Sequence[Site]) -> np.ndarray:
         """The head each map predicts for each word: (batch, layer, head, direction, word)."""
-        answers = [predict_heads(self.of(site)).to(torch.int16).cpu().numpy() for site in sites]
+        answers = [predict_heads(self.of(site).cpu().numpy()) for site in sites]
         return np.stack(answers, axis=1)
 
 

@@ -45,11 +45,11 @@ def test_specials_are_dropped_after_averaging() -> None:
 
 
 def test_predictions_in_both_directions() -> None:
-    maps = torch.tensor([[0.0, 0.5, 0.2], [0.3, 0.0, 0.3], [0.1, 0.4, 0.0]])
+    maps = np.array([[0.0, 0.5, 0.2], [0.3, 0.0, 0.3], [0.1, 0.4, 0.0]])
     by_row, by_column = predict_heads(maps)
     assert by_row.tolist() == [1, 0, 1]  # the tie of row 1 takes the first word
     assert by_column.tolist() == [1, 0, 1]
-    nothing = predict_heads(torch.zeros(3, 3))
+    nothing = predict_heads(np.zeros((3, 3)))
     assert nothing.tolist() == [[-1] * 3, [-1] * 3]
 
 
@@ -63,7 +63,7 @@ SENTENCE = words_to_sentence(
 
 def predicted(maps: torch.Tensor) -> list[tuple[int, np.ndarray]]:
     """What heads with these maps (layer, head, word, word) predict in sentence 0."""
-    return [(0, np.moveaxis(predict_heads(maps).numpy(), -1, 0))]
+    return [(0, np.moveaxis(predict_heads(maps.numpy()), -1, 0))]
 
 
 def test_gold_dependents_leave_out_root_and_words_without_tokens() -> None:
