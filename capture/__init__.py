@@ -4,6 +4,7 @@ from .batch import Batch, collate
 from .captured import Captured, Part
 from .finite import refuse_infinite
 from .generation import Generated, capture_generation
+from .guards import refuse_other_positions
 from .hidden import hidden_states, patch_hidden
 from .hooked import hooked
 from .interventions import (
@@ -59,6 +60,7 @@ __all__ = [
     "permute_attention",
     "record",
     "refuse_infinite",
+    "refuse_other_positions",
     "replace_attention",
     "resample_heads",
     "run_pass",

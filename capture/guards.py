@@ -19,9 +19,7 @@ def guard(module: Any) -> None:
             "`model.module`."
         )
     compiled = [
-        name or type(part).__name__
-        for name, part in module.named_modules()
-        if _is_compiled(part)
+        name or type(part).__name__ for name, part in module.named_modules() if _is_compiled(part)
     ]
     if compiled:
         raise CaptureError(
@@ -55,4 +53,23 @@ def refuse_recomputation(module: Any) -> None:
             f"The backward pass of {type(module).__name__} computes a checkpointed forward pass "
             "again, which was made before this block; call backward() outside of it, or make the "
             "forward pass inside."
+        )
+
+
+def refuse_other_positions(event: Any, tokens: int) -> None:
+    """Refuse a site whose queries and keys are not the tokens that the model was given.
+
+    Args:
+        event: what a hook sees.
+        tokens: how many there are, padding included.
+
+    Raises:
+        CaptureError: the positions of this site are pooled, or keys of another kind join them.
+    """
+    queries, keys = event.computation.visible_shape[2:]
+    if (queries, keys) != (tokens, tokens):
+        raise CaptureError(
+            f"{event.site} has {queries} queries and {keys} keys for {tokens} tokens: its "
+            "positions are not the tokens (it pools them, or has summaries of them as keys), so "
+            "nothing per token or word can be said of its heads. `record` gives its maps."
         )

@@ -207,6 +207,12 @@ class _BatchCapture:
         self.kept["attention", event.site] = _array(event.attention)
 
     def _see_keys(self, event: Event) -> None:
+        tokens, given = event.computation.visible_shape[2], self.batch.mask.shape[1]
+        if self.targets[0] is None and tokens != given:
+            raise CaptureError(
+                f"{event.site} pools {given} tokens into {tokens} positions, which are not those "
+                "of the texts. Choose other layers, or take its maps from `record`."
+            )
         if event.site.memory:
             visible = event.computation.visible[:, 0]
             extra = visible.shape[2] - visible.shape[1]

@@ -8,8 +8,11 @@ import torch
 import transformers
 
 from bertology import BertologyError
-from bertology.capture import Hook, capture, find_sites, hooked, verify
+from bertology.capture import Hook, capture, collate, find_sites, hooked, verify
+from bertology.corpora import encode
+from bertology.corpora.text import text_to_sentence
 from bertology.models import LoadedModel
+from bertology.probing.heads.scan import scan_batch
 
 from .sparse_models import KINDS, SIZES, attention_by_one_hot_values, events_of, trace
 
@@ -215,3 +218,16 @@ def test_an_approximation_is_refused_by_name() -> None:
     with pytest.raises(BertologyError, match=r"NystromformerSelfAttention.*2 landmarks"):
         find_sites(model(2))
     assert all(report.passed for report in verify(model(6)))
+
+
+def test_positions_that_are_no_tokens_are_refused_where_tokens_are_asked_for(tokenizer_of) -> None:
+    model = LoadedModel("tiny", KINDS["canine"].model(), tokenizer_of(), "encoder")
+    (found,) = capture(model, "w1 w2 w3 w4 w5 w6 w7 w8 w9", layers=[0, 3])
+    assert found.attention.shape == (2, 4, 11, 11)
+    with pytest.raises(BertologyError, match="pools 11 tokens into 2 positions"):
+        capture(model, "w1 w2 w3 w4 w5 w6 w7 w8 w9", layers=[1])
+    summaries = LoadedModel("tiny", KINDS["longt5, summaries"].model(), tokenizer_of(), "encoder")
+    batch = collate([encode(text_to_sentence("w1 w2 w3 w4", id="0"), summaries.tokenizer)], model)
+    for one, keys in ((model, 1), (summaries, 8)):
+        with pytest.raises(BertologyError, match=f"{keys} keys for 6 tokens"):
+            scan_batch(one, batch)
