@@ -233,9 +233,10 @@ class Session:
             )
 
     def computed(self, part: Any, computation: Computation) -> None:
+        # On a GPU the backward pass runs in a thread of its own.
+        refuse_recomputation(self.module)
         # Parts of the model can be called without it.
         self._refuse_other_threads(part)
-        refuse_recomputation(self.module)
         if self.trials != running.trials:
             return
         sites = self.by_module.get(self.names[id(part)])

@@ -406,6 +406,8 @@ def test_patched_hidden_states_are_what_the_model_goes_on_with(name, stack) -> N
             hidden_states(module, stack=stack) as states,
         ):
             patched = module(**inputs)[0]
+        with torch.no_grad(), patch_hidden(module, layer, other, stack=stack):
+            module(**inputs)
         assert torch.equal(other, kept), "the given value is not written to"
         assert not torch.allclose(patched, bare, atol=1e-2)
         if name != "xlm":  # XLM goes on to set padding to zero in place
