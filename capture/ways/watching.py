@@ -84,7 +84,8 @@ class Call:
         keys = extra_keys + length
         own = states[:, :length]
         computation = Dense(
-            lambda: attention()[..., :length, :keys],
+            # A softmax in single precision is rounded before it weighs values.
+            lambda: attention()[..., :length, :keys].to(states.dtype),
             lambda: value()[..., :keys, :],
             own,
             lambda: visible()[..., :length, :keys],

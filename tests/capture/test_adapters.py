@@ -44,6 +44,14 @@ def test_the_proof_passes(kind) -> None:
     assert [report.failures for report in reports] == [[]] * len(reports)
 
 
+@pytest.mark.parametrize("name", ["longformer", "reformer, hashed", "big bird", "longt5"])
+def test_the_proof_passes_in_half_precision(name) -> None:
+    module = KINDS[name].model().to(torch.bfloat16)
+    assert all(report.passed for report in verify(module))
+    event = next(iter(events_of(module, KINDS[name].inputs(module)).values()))
+    assert event.attention.dtype == torch.bfloat16
+
+
 def test_equal_to_what_the_module_gives_to_one_hot_values(kind) -> None:
     module = kind.model()
     inputs = kind.inputs(module)
