@@ -13,12 +13,13 @@ from .computation import Computation
 from .hashed import chunked, hashed
 from .interface import Listener, running
 from .sparse_blocks import blocked
+from .torch_attention import multihead
 from .watching import Call
 from .windows import neighbouring, windowed
 
 Adapter = Callable[[Call], AbstractContextManager[None]]
 
-#: From the class of an attention module in transformers to its adapter.
+#: From the class of an attention module in transformers or torch to its adapter.
 ADAPTERS: dict[str, Adapter] = {
     "LongformerSelfAttention": banded,
     "LEDEncoderSelfAttention": banded,
@@ -29,7 +30,9 @@ ADAPTERS: dict[str, Adapter] = {
     "LongT5LocalAttention": neighbouring,
     "LongT5TransientGlobalAttention": neighbouring,
     "CanineAttention": windowed,
+    "MultiheadAttention": multihead,
 }
+_SOURCES = "transformers.models.", "torch.nn.modules."
 
 #: Listeners of each adapted module, by id: nested sessions share one adapter.
 _listeners: dict[int, list[Listener]] = {}
@@ -52,7 +55,7 @@ def adapter_of(part: Any) -> Adapter | None:
     if type(part).__name__ == "CanineAttention" and not part.local:
         return None
     for kind in type(part).__mro__:
-        if kind.__module__.startswith("transformers.models.") and kind.__name__ in ADAPTERS:
+        if kind.__module__.startswith(_SOURCES) and kind.__name__ in ADAPTERS:
             return ADAPTERS[kind.__name__]
     return None
 

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...errors import CaptureError
@@ -105,10 +106,8 @@ def discover(module: Any, trial: Trial) -> list[Found]:
         if search.is_adapted():
             return
         part = search.innermost(tap)
-        if declared is None:
-            search.note(part, computation, TAP)
-        elif names[id(part)] in declared.modules:
-            search.note(part, computation, DECLARED)
+        is_declared = declared is not None and names[id(part)] in declared.modules
+        search.note(part, computation, DECLARED if is_declared else TAP)
 
     tap = Tap(tapped, lambda: _batch(trial), declared.layout if declared else None, search.born)
     with ExitStack() as stack:
@@ -128,7 +127,10 @@ def discover(module: Any, trial: Trial) -> list[Found]:
     if declared is None:
         _refuse_lost(module, search.lost())
         return search.found
-    return [_with_memory(one, declared.memory) for one in search.found if one.way == DECLARED]
+    _refuse_missing(module, declared.modules, search.found)
+    return [
+        _with_memory(one, declared.memory) for one in search.found if one.name in declared.modules
+    ]
 
 
 def _refuse_lost(module: Any, lost: list[str]) -> None:
@@ -137,6 +139,21 @@ def _refuse_lost(module: Any, lost: list[str]) -> None:
         raise CaptureError(
             f"{type(module).__name__} forms attention in {', '.join(kinds)} ({lost[0]}, …) in a "
             "way that cannot be followed to its values, so part of its attention would go unseen."
+        )
+
+
+def _refuse_missing(module: Any, declared: tuple[str, ...], found: list[Found]) -> None:
+    seen = {one.name for one in found}
+    missing = [name for name in declared if name not in seen]
+    if missing:
+        others = sorted(name for name in seen if name and name not in declared)
+        elsewhere = f" It was found in {', '.join(others)}: declare that." if others else ""
+        raise CaptureError(
+            f"{missing[0]} of {type(module).__name__} was declared to compute attention, but with "
+            "the example it formed no softmax that could be followed to the values it weighs."
+            f"{elsewhere} Weights are followed when they multiply values from the left, as in "
+            "torch.bmm(weights, values), or in torch.einsum, or in "
+            "(weights[..., None] * values).sum(1)."
         )
 
 
@@ -156,6 +173,8 @@ def _follow(stack: ExitStack, part: Any, search: _Search, tap: Tap) -> None:
             isinstance(named.get(name), Tensor)
             for name in ("key_value_states", "encoder_hidden_states")
         )
+        if isinstance(part, torch.nn.MultiheadAttention):
+            other = len(arguments) > 1 and arguments[0] is not arguments[1]
         search.active.append(_Active(part, tap.softmaxes, other))
 
     def leave(*_: Any) -> None:
