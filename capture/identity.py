@@ -27,7 +27,7 @@ def parameters_sha256(module: torch.nn.Module) -> str:
 def as_bytes(tensor: torch.Tensor) -> memoryview:
     """The content of a tensor of any type, without a copy where it is contiguous on the CPU."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return flat.view(torch.uint8).numpy().data
 
 
 def sentences_sha256(sentences: Sequence[Sentence]) -> str:

@@ -1,6 +1,5 @@
 """Hits and misses of every head on every dependent, one bit each."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,14 +60,15 @@ def hits_by_unit(
     return sums
 
 
-def hits_of(correct: Hits | np.ndarray, rows: np.ndarray, cell: Sequence[int]) -> np.ndarray:
+def hits_of(correct: Hits | np.ndarray, rows: np.ndarray, cell: tuple[int, int, int]) -> np.ndarray:
     """Whether one head got each of the dependents `rows` right: (row,), boolean.
 
     Args:
         cell: layer, head, direction.
     """
+    layer, head, direction = cell
     blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
-    return np.concatenate([correct[block][(slice(None), *cell)] for block in blocks])
+    return np.concatenate([correct[block][:, layer, head, direction] for block in blocks])
 
 
 def sums_by_unit(values: np.ndarray, units: np.ndarray, count: int) -> np.ndarray:

@@ -84,7 +84,7 @@ class HeadScan:
     def present(self) -> tuple[str, ...]:
         """The statistics that this tokenizer has: without [CLS] there is no `cls`."""
         # Evenly spread attention falls on every token that there is.
-        seen = self.baselines.any(axis=(0, 1))
+        seen = (self.baselines != 0).sum(axis=(0, 1))
         return tuple(
             name
             for column, name in enumerate(STATISTICS)
