@@ -468,7 +468,7 @@ def test_trial_passes_are_not_seen_by_the_sessions_around_them() -> None:
         whole(**inputs)
         before = len(states), [state.clone() for state in states]
         # Its proof would fail with every head switched off.
-        with hooked(whole.encoder, LOOK), hidden_states(whole.encoder):
+        with hooked(whole.encoder, LOOK), hidden_states(whole, stack="encoder"):
             pass
     assert len(kept) == 6 and len(states) == before[0] == 3
     assert all(torch.equal(a, b) for a, b in zip(states, before[1], strict=True))
