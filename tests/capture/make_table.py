@@ -42,6 +42,10 @@ Differences are powers of ten (`0` is equality bit by bit):
 
 *Contribution* says whether what a head adds to the residual stream is defined. With no
 hook, or with one that looks at nothing of attention, outputs are equal bit by bit everywhere.
+
+Where a text in a batch is computed by the model itself otherwise than alone, the page says why.
+Models that transformers dropped, and modules of your own, are reached by a declaration: see
+[your own module](your_own_module.md).
 """
 
 

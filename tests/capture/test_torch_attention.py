@@ -142,7 +142,9 @@ def test_every_form_of_the_module_computes_what_it_did(options, average) -> None
     module, states = Alone(**options).eval(), torch.randn(6, 6, 32)
     causal = torch.ones(6, 6, dtype=torch.bool).triu(1)
     declare(module, "attention", example=(states, causal))
-    for mask in (None, causal, causal.repeat(24, 1, 1), torch.zeros(6, 6).masked_fill(causal, -9)):
+    of_each_head = causal.repeat(24, 1, 1)
+    of_each_head[1::4, 1:, 0] = True  # the second head of every text does not see the first token
+    for mask in (None, causal, of_each_head, torch.zeros(6, 6).masked_fill(causal, -9)):
         named = {"average_attn_weights": average}
         with torch.no_grad():
             plain = module(states, mask, **named)
