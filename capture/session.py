@@ -255,10 +255,13 @@ class Session:
         for hook in hooks:
             if hook.edit_attention is not None:
                 computation.replace_attention(hook.edit_attention(event))
+        # Rows before outputs: from rows of every query the output is put together.
+        for hook in hooks:
             _observe_rows(hook, event)
         for hook in hooks:
             if hook.edit_output is not None:
                 computation.head_output = hook.edit_output(event)
+        for hook in hooks:
             if hook.observe is not None and not _sees_rows(hook):
                 hook.observe(event)
 

@@ -190,7 +190,7 @@ class _BatchCapture:
 
     def _hooks(self) -> list[Hook]:
         keep, hooks = self.keep, []
-        at = {
+        at: dict[str, Any] = {
             "layers": {site.layer for site in keep.sites},
             "stacks": {site.stack for site in keep.sites},
             "kinds": {site.kind for site in keep.sites},

@@ -90,9 +90,8 @@ def _of_equation(
         letters |= dict(zip(rest, "bh", strict=False))
     letters[width[0]] = "d"
     heads = attention.shape[mine.index(_letter(letters, "h"))] if "h" in letters.values() else 1
-    return Layout(
-        *("".join(letters[x] for x in name) for name in (mine, other, output)), heads=heads
-    )
+    map_, values, outputs = ("".join(letters[x] for x in name) for name in (mine, other, output))
+    return Layout(map_, values, outputs, heads)
 
 
 def _letter(letters: dict[str, str], wanted: str) -> str:

@@ -84,7 +84,8 @@ class Recipe:
         arguments["q_offset"] = arguments.get("q_offset", 0) + rows.start
         arguments["q_length"] = rows.stop - rows.start
         arguments["allow_is_causal_skip"] = arguments["allow_is_bidirectional_skip"] = False
-        made = sdpa_mask(**arguments)
+        # Both skips are off, so a mask is made.
+        made: Tensor = sdpa_mask(**arguments)
         # Every layer of a kind shares its mask; that of a book would not fit beside the model.
         if self._cells + made.numel() <= _KEPT_CELLS:
             self._visible[place] = made

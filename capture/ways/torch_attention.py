@@ -126,7 +126,7 @@ def _mask(mask: Tensor | None, padding: Tensor | None, query: Tensor) -> Tensor 
         added = _hidden(shaped, query.dtype)
     if padding is not None:
         own = _hidden(padding[:, None, None], query.dtype)
-        added = own if added is None else added + own
+        return own if added is None or own is None else added + own
     return added
 
 

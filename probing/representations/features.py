@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...capture import Batch, hidden_states, hooked, stream
+from ...capture import Batch, eval_mode, hidden_states, stream
 from ...corpora import Corpus, Encoding, encode_all
 from ...corpora.text import units_of
 from ...errors import CaptureError, CorpusError
@@ -80,10 +80,10 @@ def _pooled_batch(model: LoadedModel, batch: Batch) -> list[np.ndarray]:
     # Hidden states need no proof of attention, only eval mode.
     with (
         torch.no_grad(),
-        hooked(model.module),
-        hidden_states(model.module) as states,
+        eval_mode(model.reader),
+        hidden_states(model.reader) as states,
     ):
-        model.module(**batch.inputs)
+        model.reader(**batch.inputs)
     return [
         _pooled(encoding, torch.stack([state[row, : len(encoding)] for state in states]))
         for row, encoding in enumerate(batch.encodings)

@@ -331,3 +331,25 @@ def test_capture_refuses_what_it_cannot_do(tiny_model) -> None:
         capture(model, "w1", layers=[7])
     with pytest.raises(BertologyError, match="reads at most 40"):
         capture(model, "w1 " * 60)
+
+
+def test_every_observer_sees_what_the_model_goes_on_with(tiny_model, plain_words) -> None:
+    model, seen = tiny_model("bert"), {}
+    batch = batch_of(model, plain_words.texts)
+
+    def keep(name: str):
+        return lambda event: seen.setdefault(name, event.attention.sum().item())
+
+    def nothing(event) -> torch.Tensor:
+        return torch.zeros_like(event.attention)
+
+    first = [
+        Hook(observe=keep("rows"), block=10_000, layers=[0]),
+        Hook(observe=keep("some"), heads=[1], layers=[0]),
+        Hook(observe=keep("whole"), layers=[0]),
+        Hook(observe=lambda e: seen.setdefault("output", e.head_output.abs().max().item()),
+             attention=False, layers=[0]),
+        Hook(edit_attention=nothing, layers=[0]),
+    ]  # fmt: skip
+    run(model, batch, *first)
+    assert seen == {"rows": 0, "some": 0, "whole": 0, "output": 0}
