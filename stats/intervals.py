@@ -10,8 +10,9 @@ DRAWS = 2000
 LEVEL = 0.95
 #: Below either, an interval is descriptive and no p-value is given.
 MIN_COUNTS, MIN_UNITS = 30, 10
-#: Draws are made in blocks of this many weights, so that memory does not grow with the corpus.
-_BLOCK = 1_500_000
+#: Draws are made in blocks of this many weights, so that memory does not grow with the corpus;
+#: up to the second number they are made at once and kept for the next analysis.
+_BLOCK, _KEPT = 500_000, 1_500_000
 
 
 def bootstrap_ratio(
@@ -34,8 +35,8 @@ def bootstrap_ratio(
         Estimate, lower and upper end of the 95 % interval, each of shape (…).
     """
     units, shape = len(numerator), numerator.shape[1:]
-    top = numerator.reshape(units, -1).astype(float)
-    bottom = denominator.reshape(units, -1).astype(float)
+    top = numerator.reshape(units, -1).astype(float, copy=False)
+    bottom = denominator.reshape(units, -1).astype(float, copy=False)
     samples = [_ratio(weights, top, bottom) for weights in _weights(units, draws, seed)]
     estimate = _ratio(np.ones((1, units)), top, bottom)[0]
     edge = (1 - LEVEL) / 2
@@ -63,7 +64,7 @@ def is_descriptive(counts: np.ndarray | int, units: np.ndarray | int) -> np.ndar
 
 def _weights(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:
     """How often each draw contains each unit: blocks of (draw, unit)."""
-    if units * draws <= _BLOCK:
+    if units * draws <= _KEPT:
         yield _cached_weights(units, draws, seed)
         return
     generator = np.random.default_rng(seed)

@@ -45,7 +45,9 @@ def _layer(
     chosen = [(*STATISTICS, OTHER).index(name) for name in present]
     values, baselines = values[..., chosen], baselines[:, None, chosen]
     mean, low, high = bootstrap_ratio(values, counts, seed=seed)
-    gap, gap_low, gap_high = bootstrap_ratio(values - baselines, counts, seed=seed)
+    # In place (the choice above made a copy): with sentences as units this is the largest array.
+    values -= baselines
+    gap, gap_low, gap_high = bootstrap_ratio(values, counts, seed=seed)
     index = pd.MultiIndex.from_product(
         [[layer], range(len(mean)), present], names=["layer", "head", "statistic"]
     )
