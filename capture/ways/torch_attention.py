@@ -6,6 +6,7 @@ by, so they are switched off meanwhile: at padding, where they put zeros, output
 they are in training.
 """
 
+import functools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,6 @@ from torch.nn import functional
 from ...errors import CaptureError
 from .dense import heads_first
 from .explicit import explicit
-from .masks import additive
 from .watching import Call
 
 _lock = threading.Lock()
@@ -120,15 +120,14 @@ def _weights(part: Any) -> tuple[list[Tensor], list[Tensor | None]]:
 def _mask(mask: Tensor | None, padding: Tensor | None, query: Tensor) -> Tensor | None:
     """Both masks as one to add: (batch or 1, head or 1, query, key); True means hidden here."""
     batch, heads = query.shape[:2]
-    added = None
+    masks = [] if padding is None else [padding[:, None, None]]
     if mask is not None:
-        shaped = mask.unflatten(0, (batch, heads)) if mask.dim() == 3 else mask[None, None]
-        added = _hidden(shaped, query.dtype)
-    if padding is not None:
-        own = _hidden(padding[:, None, None], query.dtype)
-        return own if added is None or own is None else added + own
-    return added
+        masks.append(mask.unflatten(0, (batch, heads)) if mask.dim() == 3 else mask[None, None])
+    added = [_hidden(one, query.dtype) for one in masks]
+    return functools.reduce(torch.add, added) if added else None
 
 
-def _hidden(mask: Tensor, dtype: torch.dtype) -> Tensor | None:
-    return additive(~mask, dtype) if mask.dtype == torch.bool else mask.to(dtype)
+def _hidden(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    if mask.dtype != torch.bool:
+        return mask.to(dtype)
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask, -torch.inf)
