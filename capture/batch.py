@@ -55,17 +55,22 @@ def collate(encodings: Sequence[Encoding], model: LoadedModel, side: str = "righ
     return Batch(list(encodings), {k: v.to(model.device) for k, v in inputs.items()})
 
 
-def plan(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+def plan(lengths: Sequence[int], token_budget: int, *, mix_lengths: bool = True) -> list[list[int]]:
     """Indices of each batch: sorted by length, padded tokens within the budget.
 
     A text longer than the budget forms a batch of its own. The plan depends on the lengths
     alone, so a resumed run forms the same batches.
+
+    Args:
+        mix_lengths: whether a batch may hold texts of different lengths, and so padding.
     """
     batches: list[list[int]] = []
     current: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
         # Lengths only grow, so the newest text is the width of the batch.
-        if current and lengths[index] * (len(current) + 1) > token_budget:
+        full = lengths[index] * (len(current) + 1) > token_budget
+        other = current and not mix_lengths and lengths[index] != lengths[current[-1]]
+        if current and (full or other):
             batches.append(current)
             current = []
         current.append(index)

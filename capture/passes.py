@@ -16,6 +16,7 @@ from ..errors import CaptureError, CorpusError
 from ..models import LoadedModel
 from .batch import plan
 from .identity import model_identity, sentences_sha256, versions
+from .padding import ignores_padding
 from .shards import PASS, Shards, is_finished, open_folder, read_pass
 from .stream import batch_tokens, progress
 from .tasks import Order, Task, do_shard, intra_op_threads
@@ -60,7 +61,8 @@ def run_pass(
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise CaptureError(f"workers is {workers!r}; give a whole number from 1.")
     sentences, lengths, skipped = _survey(model, corpus)
-    shards = shards_of(plan(lengths, batch_tokens(model)), lengths)
+    mix = ignores_padding(model.reader)
+    shards = shards_of(plan(lengths, batch_tokens(model), mix_lengths=mix), lengths)
     identity = _identity(model, corpus, task, shards, _threads(folder, workers))
     open_folder(folder, identity)
     missing = [number for number in range(len(shards)) if not is_finished(folder, number)]

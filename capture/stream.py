@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 from ..corpora import Encoding
 from ..models import LoadedModel
 from .batch import Batch, collate, plan
+from .padding import ignores_padding
 
 T = TypeVar("T")
 
@@ -50,7 +51,9 @@ def stream(
         One result per encoding, in the order given.
     """
     results: list[Any] = [None] * len(encodings)
-    batches = plan([len(e) for e in encodings], token_budget or batch_tokens(model))
+    lengths = [len(encoding) for encoding in encodings]
+    mix = ignores_padding(model.reader)
+    batches = plan(lengths, token_budget or batch_tokens(model), mix_lengths=mix)
     order = iter([index for batch in batches for index in batch])
     with progress(len(encodings), description) as bar:
         for outcome in run_batches(model, ([encodings[i] for i in b] for b in batches), run):
