@@ -50,7 +50,8 @@ def test_a_store_holds_the_word_means_of_capture(tiny_model, tmp_path: Path, fam
         rows, words = store.rows(sentence.id), one.encoding.words
         for layer in range(4):
             expected = means(words, one.hidden_states[layer], len(sentence))
-            np.testing.assert_allclose(hidden[layer][rows], expected, atol=1e-5)
+            # Alone, a text is padded to another length; its states are as large as 100.
+            np.testing.assert_allclose(hidden[layer][rows], expected, rtol=1e-5, atol=1e-4)
         for layer in range(3):
             expected = means(words, one.head_output[layer], len(sentence))
             np.testing.assert_allclose(outputs[layer][rows], expected, atol=1e-5)
