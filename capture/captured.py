@@ -93,6 +93,16 @@ class Captured:
         return self._only.layers
 
     @property
+    def heads(self) -> tuple[int, ...]:
+        """The heads that axis 1 of `attention` stands for."""
+        return self._only.heads
+
+    @property
+    def queries(self) -> tuple[int, ...]:
+        """The positions that axis 2 of `attention` stands for."""
+        return self._only.queries
+
+    @property
     def attention(self) -> np.ndarray | None:
         """(layer, head, query, key); rows sum to 1 over `key`."""
         return self._only.attention
@@ -110,7 +120,8 @@ class Captured:
     def __repr__(self) -> str:
         kept = [repr(part) for part in self.parts]
         whole = _shapes(self, OF_THE_MODEL)
-        text = self.encoding.sentence.text[:40]
+        text = self.encoding.sentence.text
+        text = text if len(text) <= 40 else f"{text[:39]}…"
         return f"Captured({text!r}, {len(self.tokens)} tokens: {', '.join([*kept, whole])})"
 
 

@@ -13,7 +13,8 @@ from .ways.interface import running
 def eval_mode(module: Any) -> Iterator[None]:
     """Dropout would make rows of attention sum to anything but 1."""
     training = [part for part in module.modules() if part.training]
-    module.eval()
+    for part in training:
+        part.training = False
     try:
         yield
     finally:

@@ -32,7 +32,7 @@ def attention_map(captured: Any, *, layer: int, head: int, ax: Axes | None = Non
     """
     weights = head_weights(captured, layer, head)
     n = len(weights)
-    labels, families = shown_tokens(captured.tokens)
+    labels, families = shown_tokens(_tokens_of(captured))
     # What the longest label and the colour bar leave is the side of the square.
     label = 0.6 * mpl.rcParams["font.size"] / 72 * max(map(len, labels))
     side = max(figure_width(ax) - label - 0.85, 0.5)
@@ -73,7 +73,7 @@ def attention_lines(captured: Any, *, layer: int, head: int, ax: Axes | None = N
             capstyle="round",
         )
     )
-    labels, families = shown_tokens(captured.tokens)
+    labels, families = shown_tokens(_tokens_of(captured))
     for x, side in ((-0.03, "right"), (1.03, "left")):
         dress_labels(
             [ax.text(x, y, text, ha=side, va="center") for y, text in enumerate(labels)],
@@ -102,7 +102,7 @@ def attention_grid(captured: Any, *, ax: Axes | None = None) -> Axes:
     attention = _attention_of(captured)
     layers, heads, n, _ = attention.shape
     page, gap = compose_page(attention)
-    labels, families = shown_tokens(captured.tokens)
+    labels, families = shown_tokens(_tokens_of(captured))
     side = figure_width(ax) - 1.0  # the rest is for the colour bar and the layer numbers
     caption = wrap(["down (from) and across (to):", *labels], side)
     height = side * layers / heads + 0.4 + text_height() * (len(caption) + 1)
@@ -165,10 +165,10 @@ def head_weights(captured: Any, layer: int, head: int) -> np.ndarray:
     layers = list(_layers_of(captured))
     if layer not in layers:
         raise FigureError(f"Layer {layer} was not captured; the captured layers are {layers}.")
-    heads = attention.shape[1]
-    if not 0 <= head < heads:
-        raise FigureError(f"There is no head {head}; heads count from 0 to {heads - 1}.")
-    return attention[layers.index(layer), head]
+    heads = list(getattr(captured, "heads", range(attention.shape[1])))
+    if head not in heads:
+        raise FigureError(f"Head {head} was not captured; the captured heads are {heads}.")
+    return attention[layers.index(layer), heads.index(head)]
 
 
 def _attention_of(captured: Any) -> np.ndarray:
@@ -178,7 +178,18 @@ def _attention_of(captured: Any) -> np.ndarray:
             f"This {type(captured).__name__} holds no attention; capture the text with "
             "what=('attention',)."
         )
+    rows, keys = np.shape(attention)[-2:]
+    if not rows == keys == len(_tokens_of(captured)):
+        raise FigureError(
+            f"A figure shows attention among all {len(_tokens_of(captured))} tokens of a text, "
+            f"and this has {rows} query positions by {keys} keys; capture every position."
+        )
     return np.asarray(attention)
+
+
+def _tokens_of(captured: Any) -> tuple[str, ...]:
+    """Of a part of an encoder-decoder model, the tokens that its keys are."""
+    return tuple(captured.tokens if hasattr(captured, "tokens") else captured.keys)
 
 
 def _layers_of(captured: Any) -> range | tuple[int, ...]:

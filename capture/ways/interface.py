@@ -139,9 +139,11 @@ def _configs(config: Any) -> list[Any]:
 
 def _is_spread(module: Any) -> bool:
     """Parts on several devices: masks are then copied between them, placeholders cannot be."""
-    return len({parameter.device for parameter in module.parameters()}) > 1 or bool(
-        getattr(module, "hf_device_map", None)
-    )
+    if getattr(module, "hf_device_map", None):
+        return True
+    # Each session asks; `module.parameters()` would look for shared ones at length.
+    own = (parameter for part in module.modules() for parameter in part._parameters.values())
+    return len({parameter.device for parameter in own if parameter is not None}) > 1
 
 
 def own_eager(kind: Any) -> Callable[..., tuple[Tensor, Tensor]]:
