@@ -77,6 +77,9 @@ def capture_generation(
     plain = text if isinstance(text, str) else text.text
     inputs = model.tokenizer(plain, return_tensors="pt").to(model.device)
     wanted = ("input_ids", "attention_mask")
+    own = {"return_dict_in_generate", "output_scores", "decoder_input_ids"} & set(options)
+    if own:
+        raise CaptureError(f"{', '.join(sorted(own))} cannot be given here; leave it out.")
     steps = _Steps()
     hook = Hook(observe=steps.observe, layers=layers, heads=heads)
     with torch.no_grad(), hooked(module, hook) as sites:
@@ -97,6 +100,13 @@ def capture_generation(
         _stitched(model, output, row, first, source, chosen, heads, steps)
         for row in range(len(output.sequences))
     ]
+
+
+_UNEVEN = (
+    "Step {step} read {read} tokens. Maps are put together from a first step that reads the prompt "
+    "and later ones that read one new token each (or all, without a cache); leave out "
+    "assistant_model, prompt_lookup_num_tokens, prefill_chunk_size and cache_implementation."
+)
 
 
 class _Steps:
@@ -126,6 +136,8 @@ def _stitched(
 ) -> Generated:
     ids = output.sequences[row].tolist()
     beams = getattr(output, "beam_indices", None)
+    if len(steps.maps) < len(ids) - first:
+        raise CaptureError(_UNEVEN.format(step=0, read=len(ids) - first))
     # Row of the batch that predicted each new token; a beam that has ended counts -1.
     rows = (
         [row] * (len(ids) - first) if beams is None else [b for b in beams[row].tolist() if b >= 0]
@@ -177,6 +189,14 @@ def _map(
     whole = np.zeros((steps[0][site].shape[1], queries, keys), dtype=np.float32)
     for number, row in enumerate(rows):
         found = steps[number][site][row].numpy()
+        read = found.shape[1]
+        if read not in ((first,) if number == 0 else (1, first + number)):
+            raise CaptureError(_UNEVEN.format(step=number, read=read))
+        if not np.isfinite(found).all():
+            raise CaptureError(
+                f"The attention of {site} is NaN or infinite at step {number}. The weights may "
+                "be damaged, or the type too narrow (float16): use float32 or bfloat16."
+            )
         # Without a cache every step reads all tokens again; the last rows are the new ones.
         new = found[:, -first:] if number == 0 else found[:, -1:]
         end = first + number

@@ -31,11 +31,21 @@ def as_bytes(tensor: torch.Tensor) -> memoryview:
 
 
 def sentences_sha256(sentences: Sequence[Sentence]) -> str:
-    """A hash of what a model reads: names, texts and the spans of the words."""
+    """A hash of what a model reads: names, texts, the spans of the words, and where trees are."""
     digest = hashlib.sha256()
     for sentence in sentences:
-        digest.update(json.dumps([sentence.id, sentence.text, sentence.spans]).encode())
+        digest.update(json.dumps(_parts(sentence)).encode())
     return digest.hexdigest()
+
+
+def _parts(sentence: Sentence) -> list[Any]:
+    # Predictions of heads are kept of sentences with a tree alone.
+    return [sentence.id, sentence.text, sentence.spans, bool(sentence.heads)]
+
+
+def _config_sha256(config: Any) -> str:
+    """A hash of how the weights are used: the same ones may form 6 heads or 12."""
+    return hashlib.sha256(config.to_json_string(use_diff=False).encode()).hexdigest()
 
 
 def model_identity(model: LoadedModel) -> dict[str, Any]:
@@ -45,6 +55,7 @@ def model_identity(model: LoadedModel) -> dict[str, Any]:
         "revision": model.revision,
         "weights_sha256": model.weights_sha256,
         "parameters_sha256": parameters_sha256(model.module),
+        "config_sha256": _config_sha256(model.config),
         "task": model.task,
         "tokenizer": type(model.tokenizer).__name__,
         "tokenizer_sha256": _tokenizer_sha256(model.tokenizer),

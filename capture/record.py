@@ -9,6 +9,7 @@ import torch
 
 from ..errors import CaptureError
 from .captured import AT_SITES
+from .finite import refuse_nan
 from .hooked import hooked
 from .projection import contribution, output_weights
 from .session import Event, Hook
@@ -90,6 +91,8 @@ def record(
         queries, keys = event.computation.visible_shape[2:]
         labels = event.site.key_labels(queries, keys)
         found = {name: a.detach().float().cpu().numpy() for name, a in arrays.items()}
+        for name, array in found.items():
+            refuse_nan(array, event.site, name)
         records.append(SiteRecord(event.site, labels, **found))
 
     keep = Hook(

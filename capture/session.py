@@ -16,6 +16,7 @@ from .mode import eval_mode
 from .sites import Site, find_sites
 from .ways.computation import Block, Computation
 from .ways.interface import running
+from .ways.listening import Step
 from .ways.opening import open_ways
 
 
@@ -232,13 +233,13 @@ class Session:
                 "thread a model of its own (copy.deepcopy), or take turns."
             )
 
-    def computed(self, part: Any, computation: Computation) -> None:
+    def computed(self, part: Any, computation: Computation) -> Sequence[Step]:
         # On a GPU the backward pass runs in a thread of its own.
         refuse_recomputation(self.module)
         # Parts of the model can be called without it.
         self._refuse_other_threads(part)
         if self.trials != running.trials:
-            return
+            return []
         sites = self.by_module.get(self.names[id(part)])
         if sites is None:
             raise CaptureError(
@@ -250,20 +251,48 @@ class Session:
         self.calls[site_name] += 1
         hooks = [hook for hook in self.hooks if hook.is_at(site)]
         event = Event(site, computation)
-        if any(hook.forms_attention for hook in hooks):
-            _ = computation.attention
-        for hook in hooks:
-            if hook.edit_attention is not None:
-                computation.replace_attention(hook.edit_attention(event))
-        # Rows before outputs: from rows of every query the output is put together.
-        for hook in hooks:
-            _observe_rows(hook, event)
-        for hook in hooks:
-            if hook.edit_output is not None:
-                computation.head_output = hook.edit_output(event)
-        for hook in hooks:
-            if hook.observe is not None and not _sees_rows(hook):
-                hook.observe(event)
+        return [
+            lambda: _edit_attention(hooks, event),
+            lambda: _edit_output(hooks, event),
+            lambda: _look(hooks, event),
+        ]
+
+
+def _edit_attention(hooks: list[Hook], event: Event) -> None:
+    if any(hook.forms_attention for hook in hooks):
+        _ = event.computation.attention
+    for hook in hooks:
+        if hook.edit_attention is not None:
+            before = event.attention
+            edited = hook.edit_attention(event)
+            _refuse_shape(edited, before, "edit_attention", event.site)
+            event.computation.replace_attention(edited)
+
+
+def _edit_output(hooks: list[Hook], event: Event) -> None:
+    for hook in hooks:
+        if hook.edit_output is not None:
+            edited = hook.edit_output(event)
+            _refuse_shape(edited, event.head_output, "edit_output", event.site)
+            event.computation.head_output = edited
+
+
+def _refuse_shape(edited: Any, before: Tensor, name: str, site: Site) -> None:
+    if not isinstance(edited, Tensor) or edited.shape != before.shape:
+        given = tuple(edited.shape) if isinstance(edited, Tensor) else type(edited).__name__
+        raise CaptureError(
+            f"{name} returned {given} at {site}; it must return a tensor of the shape "
+            f"{tuple(before.shape)} that it was given."
+        )
+
+
+def _look(hooks: list[Hook], event: Event) -> None:
+    # Rows first: from rows of every query the output is put together.
+    for hook in hooks:
+        _observe_rows(hook, event)
+    for hook in hooks:
+        if hook.observe is not None and not _sees_rows(hook):
+            hook.observe(event)
 
 
 def _sees_rows(hook: Hook) -> bool:

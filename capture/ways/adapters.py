@@ -1,7 +1,7 @@
 """Adapters for attention that is not one softmax over all keys."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -11,7 +11,8 @@ from ...errors import CaptureError
 from .banded import banded
 from .computation import Computation
 from .hashed import chunked, hashed
-from .interface import Listener, running
+from .interface import running
+from .listening import Listener, listening, tell
 from .sparse_blocks import blocked
 from .torch_attention import multihead
 from .watching import Call
@@ -33,9 +34,6 @@ ADAPTERS: dict[str, Adapter] = {
     "MultiheadAttention": multihead,
 }
 _SOURCES = "transformers.models.", "torch.nn.modules."
-
-#: Listeners of each adapted module, by id: nested sessions share one adapter.
-_listeners: dict[int, list[Listener]] = {}
 
 
 def adapter_of(part: Any) -> Adapter | None:
@@ -69,25 +67,21 @@ def mixes_masks(part: Any) -> bool:
 def adapted(module: Any, name: str, listener: Listener) -> Iterator[None]:
     """Let the listener hear an adapted submodule until the block ends."""
     part = module.get_submodule(name)
-    listeners = _listeners.setdefault(id(part), [])
-    listeners.append(listener)
-    try:
-        with ExitStack() as stack:
-            if len(listeners) == 1:
-                _open(stack, module, name, part, listeners)
-            yield
-    finally:
-        listeners.remove(listener)
-        if not listeners:
-            del _listeners[id(part)]
+
+    def opening(stack: ExitStack, listeners: Sequence[Listener]) -> None:
+        _open(stack, module, name, part, listeners)
+
+    with listening(part, listener, opening):
+        yield
 
 
-def _open(stack: ExitStack, module: Any, name: str, part: Any, listeners: list[Listener]) -> None:
-    def tell(computation: Computation) -> None:
+def _open(
+    stack: ExitStack, module: Any, name: str, part: Any, listeners: Sequence[Listener]
+) -> None:
+    def told(computation: Computation) -> None:
         running.inside = True
         try:
-            for listener in listeners:
-                listener.computed(part, computation)
+            tell(listeners, part, computation)
         finally:
             running.inside = False
 
@@ -99,7 +93,7 @@ def _open(stack: ExitStack, module: Any, name: str, part: Any, listeners: list[L
         )
     owner = _owner(module, name)
     length = _watch_length(stack, owner) if owner is not None else lambda: None
-    stack.enter_context(adapter(Call(part, tell, length, owner)))
+    stack.enter_context(adapter(Call(part, told, length, owner)))
 
 
 def _owner(module: Any, name: str) -> Any:

@@ -122,7 +122,10 @@ class Kernel:
         """(batch, head, query, key)."""
         if self._attention is None:
             rows, keys = slice(0, self.query.shape[2]), slice(0, self.shared_key.shape[2])
-            self._head_output, self._attention = self._eager(rows, keys, self.visible)
+            output, self._attention = self._eager(rows, keys, self.visible)
+            # An output that is known may have been edited.
+            if self._head_output is None:
+                self._head_output = output
         return self._attention
 
     @property
@@ -198,7 +201,7 @@ class Kernel:
             self.query[:, heads, rows],
             self.shared_key[:, groups, keys],
             self.shared_value[:, groups, keys],
-            self.mask.additive(rows, keys, visible),
+            self.mask.additive(rows, keys, heads, visible),
             rows,
             keys,
             heads,

@@ -1,5 +1,6 @@
 """The dry run: every way into attention is open at once, and what comes through is noted."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from .adapters import adapted, adapter_of, mixes_masks
 from .computation import Computation
 from .declare import declaration
 from .interface import Switched, can_switch, needs_masks
+from .listening import Step
 from .tap import Tap
 from .trial import Trial
 
@@ -53,8 +55,8 @@ class _Search:
     softmaxes: list[str] = field(default_factory=list)
     """Names of the modules that formed one, outside of adapted modules."""
 
-    def computed(self, part: Any, computation: Computation) -> None:
-        self.note(part, computation, self.way)
+    def computed(self, part: Any, computation: Computation) -> Sequence[Step]:
+        return [lambda: self.note(part, computation, self.way)]
 
     def note(self, part: Any, computation: Computation, way: str) -> None:
         visible = computation.visible
@@ -161,8 +163,8 @@ def _refuse_missing(module: Any, declared: tuple[str, ...], found: list[Found]) 
 class _Adapted:
     search: _Search
 
-    def computed(self, part: Any, computation: Computation) -> None:
-        self.search.note(part, computation, ADAPTER)
+    def computed(self, part: Any, computation: Computation) -> Sequence[Step]:
+        return [lambda: self.search.note(part, computation, ADAPTER)]
 
 
 def _follow(stack: ExitStack, part: Any, search: _Search, tap: Tap) -> None:

@@ -61,7 +61,7 @@ def explicit(
         key, value = (part.repeat_interleave(times, dim=1) for part in (key, value))
         scores = query @ key.transpose(-1, -2) * factor
         if mask is not None:
-            scores = scores + (mask[:, heads] if mask.shape[1] > 1 else mask)
+            scores = scores + mask
         attention = scores.softmax(-1)
         return (attention @ value).transpose(1, 2), attention
 

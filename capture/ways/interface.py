@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakSet
 
 import torch
@@ -20,17 +20,12 @@ from transformers.masking_utils import eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ...errors import CaptureError
-from .computation import Computation, Eager, Kernel
+from .computation import Eager, Kernel
+from .listening import Listener, tell
 from .masks import mask_of, placeholder
 
 NAME = "bertology"
 _EAGER_NAMES = ("eager_attention_forward", "simple_eager_attention_forward")
-
-
-class Listener(Protocol):
-    """What every computation of a module is handed to."""
-
-    def computed(self, part: Any, computation: Computation) -> None: ...
 
 
 class Running(threading.local):
@@ -44,6 +39,8 @@ class Running(threading.local):
     """How deep it is in passes on made-up inputs, which only their own hooks may see."""
     with_masks = 0
     """In how many of them masks are made as transformers makes them."""
+    batch = 0
+    """Texts in the current call of a model."""
 
 
 @dataclass
@@ -202,8 +199,7 @@ def _attend(
         # Without listeners this is a model outside the session that shares its configuration.
         if implementation == "eager":
             _ = computation.attention
-        for listener in listeners:
-            listener.computed(module, computation)
+        tell(listeners, module, computation)
         return computation.head_output, computation.known_attention
     finally:
         running.inside = False

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 
+from ...errors import CaptureError
+
 
 @dataclass(frozen=True)
 class Mask:
@@ -45,10 +47,10 @@ class Mask:
         if self.given is None:
             return torch.ones((), dtype=torch.bool, device=self.device).expand(shape)
         part = self.given[..., rows, : self.shape[3]] if self.given.shape[-2] > 1 else self.given
-        return (part > torch.finfo(part.dtype).min / 2).amax(1, keepdim=True).expand(shape)
+        return (part > _HIDDEN).expand(shape[0], -1, *shape[2:])
 
-    def additive(self, rows: slice, keys: slice, visible: Tensor) -> Tensor | None:
-        """What eager attention adds to the scores of some rows and keys.
+    def additive(self, rows: slice, keys: slice, heads: slice, visible: Tensor) -> Tensor | None:
+        """What eager attention adds to the scores of some rows, keys and heads.
 
         Args:
             visible: the visible keys of these rows, as `visible_rows` gives them.
@@ -57,6 +59,7 @@ class Mask:
             if self.given is None:
                 return None
             part = self.given[..., rows, :] if self.given.shape[-2] > 1 else self.given
+            part = part[:, heads] if part.shape[1] > 1 else part
             return part[..., keys]
         # 0 where visible, the least finite number elsewhere; far faster than torch.where.
         return visible[..., keys].to(self.dtype).sub_(1).mul_(torch.finfo(self.dtype).max)
@@ -99,6 +102,8 @@ class Recipe:
         return self._tensors[implementation]
 
 
+#: Masks add this or less to hide a key: -10,000 in old models, the least number in new ones.
+_HIDDEN = -5_000.0
 #: Cells of masks, of one byte each, that are kept for the next layers.
 _KEPT_CELLS = 1 << 26
 #: The recipe of each placeholder that is alive.
@@ -120,6 +125,11 @@ def mask_of(tensor: Tensor | None, query: Tensor, key: Tensor) -> Mask:
     shape = (query.shape[0], 1, query.shape[2], key.shape[2])
     recipe = None if tensor is None else _recipes.get(tensor)
     given = None if recipe is not None else additive(tensor, query.dtype)
+    if given is not None and given.flatten()[0].isnan():
+        raise CaptureError(
+            "The mask was copied on its way to attention (static caches do this), so what it "
+            "hides is not known. Use the dynamic cache, which is the default, or use_cache=False."
+        )
     return Mask(shape, query.dtype, query.device, given, recipe)
 
 

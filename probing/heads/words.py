@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...capture import Event, Hook, Site, collate, find_sites, hooked
+from ...capture import Event, Hook, Site, collate, find_sites, hooked, refuse_infinite
 from ...corpora import Encoding, Sentence, encode
 from ...corpora.align import misfit
 from ...corpora.text import text_to_sentence
@@ -94,7 +94,8 @@ def attention_between_words(
     """Word maps of chosen heads on a text of any length the model reads, a book for example.
 
     Attention to a word sums its columns, attention from a word averages its rows; specials are
-    dropped. Attention between tokens exists a block of rows at a time.
+    dropped; the diagonal is what a word pays to itself. Attention between tokens exists a block
+    of rows at a time.
 
     Args:
         heads: (layer, head) of each.
@@ -123,7 +124,13 @@ def attention_between_words(
     batch = collate([encoding], model)
     with torch.no_grad(), hooked(model.reader, Hook(observe=observe, layers=layers, block=BLOCK)):
         model.reader(**batch.inputs)
-    return maps[:, :-1, :-1].cpu().numpy()
+    found = maps[:, :-1, :-1].cpu().numpy()
+    refuse_infinite(found[None], [_site(model, layer) for layer, _ in heads], [encoding])
+    return found
+
+
+def _site(model: LoadedModel, layer: int) -> Site:
+    return next(site for site in find_sites(model.reader) if site.layer == layer)
 
 
 def _check_heads(model: LoadedModel, heads: Sequence[tuple[int, int]]) -> None:

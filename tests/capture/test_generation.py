@@ -108,3 +108,18 @@ def test_a_model_that_cannot_generate_is_refused(tiny_model) -> None:
     with pytest.raises(BertologyError, match="no part"):
         found = capture_generation(tiny_model("gpt2", "causal-lm"), "w1 w2", max_new_tokens=2)
         found[0].part("decoder", "cross")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"prefill_chunk_size": 2},
+        {"prompt_lookup_num_tokens": 3},
+        {"cache_implementation": "static"},
+        {"output_scores": False},
+    ],
+)
+def test_steps_that_cannot_be_put_together_are_refused(options: dict, tiny_model) -> None:
+    model = tiny_model("llama", "causal-lm")
+    with pytest.raises(BertologyError, match=r"put together from|copied on its way|leave it out"):
+        capture_generation(model, "w1 w2 w3 w1 w2 w3 w1", max_new_tokens=6, **options)
