@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ...errors import CaptureError
-from .masks import Mask
+from .masks import Index, Mask
 from .products import pick, repeated, seen, weigh
 
 #: Eager attention: query, key, value, additive mask, and the rows, keys and heads they are,
 #: to (output (batch, row, head, width), attention (batch, head, row, key)).
 Eager = Callable[
-    [Tensor, Tensor, Tensor, Tensor | None, slice, slice, slice], tuple[Tensor, Tensor]
+    [Tensor, Tensor, Tensor, Tensor | None, Index, slice, Index], tuple[Tensor, Tensor]
 ]
 
 
@@ -157,14 +157,19 @@ class Kernel:
         rows = slice(0, self.query.shape[2])
         if queries is not None:
             rows = slice(min(queries), max(queries) + 1)
-        attention = self._attention
-        visible = self.visible if attention is not None else self.mask.visible_rows(rows)
-        if attention is None:
-            groups = self._groups(heads)
-            _, attention = self._eager(rows, keys, visible, groups)
-            heads = None if heads is None else [h - groups.start for h in heads]
-            queries = None if queries is None else [q - rows.start for q in queries]
-        return Block(rows, keys, *pick(attention, visible, heads, queries))
+        if self._attention is not None:
+            return Block(rows, keys, *pick(self._attention, self.visible, heads, queries))
+        visible = self.mask.visible_rows(rows)
+        places: Index = rows
+        if queries is not None:
+            visible = visible[:, :, [query - rows.start for query in queries]]
+            places = list(queries)
+        computed = self._whole_groups(heads)
+        _, attention = self._eager(places, keys, visible, computed)
+        if heads is not None:
+            attention = attention[:, [computed.index(head) for head in heads]]
+            visible = visible[:, list(heads)] if visible.shape[1] > 1 else visible
+        return Block(rows, keys, attention, visible)
 
     def blocks(self, size: int) -> Iterator[Block]:
         """Attention in blocks of rows; the head output is put together on the way."""
@@ -184,27 +189,31 @@ class Kernel:
         if self._head_output is None:
             self._head_output = torch.cat(outputs, dim=1)
 
-    def _groups(self, heads: Sequence[int] | None) -> slice:
-        """The query heads to compute: whole groups around the chosen ones, as keys are shared."""
+    def _whole_groups(self, heads: Sequence[int] | None) -> list[int]:
+        """The query heads to compute: those that share their key with a chosen one."""
         count, shared = self.query.shape[1], self.query.shape[1] // self.shared_key.shape[1]
         if heads is None or not self.cuts_heads:
-            return slice(0, count)
-        return slice(min(heads) // shared * shared, (max(heads) // shared + 1) * shared)
+            return list(range(count))
+        groups = {head // shared for head in heads}
+        return [head for head in range(count) if head // shared in groups]
 
     def _eager(
-        self, rows: slice, keys: slice, visible: Tensor, heads: slice | None = None
+        self, rows: Index, keys: slice, visible: Tensor, heads: list[int] | None = None
     ) -> tuple[Tensor, Tensor]:
-        heads = heads or slice(0, self.query.shape[1])
         shared = self.query.shape[1] // self.shared_key.shape[1]
-        groups = slice(heads.start // shared, heads.stop // shared)
+        query, key, value = self.query, self.shared_key, self.shared_value
+        chosen: Index = slice(0, query.shape[1])
+        if heads is not None and len(heads) < query.shape[1]:
+            chosen, groups = heads, sorted({head // shared for head in heads})
+            query, key, value = query[:, heads], key[:, groups], value[:, groups]
         return self.eager(
-            self.query[:, heads, rows],
-            self.shared_key[:, groups, keys],
-            self.shared_value[:, groups, keys],
-            self.mask.additive(rows, keys, heads, visible),
+            query[:, :, rows],
+            key[:, :, keys],
+            value[:, :, keys],
+            self.mask.additive(rows, keys, chosen, visible),
             rows,
             keys,
-            heads,
+            chosen,
         )
 
 

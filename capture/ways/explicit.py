@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .computation import Kernel
-from .masks import Mask, additive
+from .masks import Index, Mask, additive
 
 
 def _arguments(
@@ -53,9 +53,9 @@ def explicit(
         key: Tensor,
         value: Tensor,
         mask: Tensor | None,
-        rows: slice,
+        rows: Index,
         keys: slice,
-        heads: slice,
+        heads: Index,
     ) -> tuple[Tensor, Tensor]:
         times = query.shape[1] // key.shape[1]
         key, value = (part.repeat_interleave(times, dim=1) for part in (key, value))

@@ -22,7 +22,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from ...errors import CaptureError
 from .computation import Eager, Kernel
 from .listening import Listener, tell
-from .masks import mask_of, placeholder
+from .masks import Index, mask_of, placeholder
 
 NAME = "bertology"
 _EAGER_NAMES = ("eager_attention_forward", "simple_eager_attention_forward")
@@ -214,9 +214,9 @@ def _eager(module: Any, options: dict[str, Any], shape: torch.Size) -> Eager:
         key: Tensor,
         value: Tensor,
         mask: Tensor | None,
-        rows: slice,
+        rows: Index,
         keys: slice,
-        heads: slice,
+        heads: Index,
     ) -> tuple[Tensor, Tensor]:
         cut = {
             name: _cut_option(option, shape, rows, keys, heads) for name, option in options.items()
@@ -226,7 +226,7 @@ def _eager(module: Any, options: dict[str, Any], shape: torch.Size) -> Eager:
     return eager
 
 
-def _cut_option(option: Any, shape: torch.Size, rows: slice, keys: slice, heads: slice) -> Any:
+def _cut_option(option: Any, shape: torch.Size, rows: Index, keys: slice, heads: Index) -> Any:
     """A position bias (1 or batch, 1 or head, query, key) is cut like the scores it joins."""
     if not isinstance(option, Tensor) or option.dim() != 4 or option.shape[2] != shape[2]:
         return option

@@ -18,6 +18,9 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 
 from ...errors import CaptureError
 
+#: Places along an axis.
+Index = slice | list[int]
+
 
 @dataclass(frozen=True)
 class Mask:
@@ -49,7 +52,7 @@ class Mask:
         part = self.given[..., rows, : self.shape[3]] if self.given.shape[-2] > 1 else self.given
         return (part > _HIDDEN).expand(shape[0], -1, *shape[2:])
 
-    def additive(self, rows: slice, keys: slice, heads: slice, visible: Tensor) -> Tensor | None:
+    def additive(self, rows: Index, keys: slice, heads: Index, visible: Tensor) -> Tensor | None:
         """What eager attention adds to the scores of some rows, keys and heads.
 
         Args:
@@ -87,8 +90,9 @@ class Recipe:
         arguments["q_offset"] = arguments.get("q_offset", 0) + rows.start
         arguments["q_length"] = rows.stop - rows.start
         arguments["allow_is_causal_skip"] = arguments["allow_is_bidirectional_skip"] = False
-        # Both skips are off, so a mask is made.
-        made: Tensor = sdpa_mask(**arguments)
+        made: Tensor | None = sdpa_mask(**arguments)
+        if made is None:
+            raise RuntimeError("No mask was made, though no reason to skip it was allowed.")
         # Every layer of a kind shares its mask; that of a book would not fit beside the model.
         if self._cells + made.numel() <= _KEPT_CELLS:
             self._visible[place] = made

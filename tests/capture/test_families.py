@@ -1,5 +1,7 @@
 """In every family what is captured is what an independent oracle says, and edits act as said."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 import transformers
@@ -15,6 +17,15 @@ from .laws import Subject, subject
 EACH = pytest.mark.parametrize("name", FAMILIES)
 #: Attention by other kernels, other order of summation.
 CLOSE = 2e-6
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Products of matrices round in another way with each number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @EACH

@@ -26,6 +26,7 @@ def t5(tokenizer) -> LoadedModel:
 @pytest.mark.parametrize("family", ["bert", "albert", "gpt2", "llama"])
 def test_a_selection_is_a_part_of_the_whole(family: str, tiny_model) -> None:
     model = tiny_model(family)
+    model.module.double()  # In single precision products of fewer rows round in another way.
     for whole, some in zip(
         capture(model, TEXTS),
         capture(model, TEXTS, layers=[0, 2], heads=[3, 1], queries=[0, -1]),
@@ -35,7 +36,8 @@ def test_a_selection_is_a_part_of_the_whole(family: str, tiny_model) -> None:
         assert part.heads == (3, 1) and part.layers == (0, 2)
         assert part.queries == (0, len(whole.tokens) - 1)
         expected = whole.attention[[0, 2]][:, [3, 1]][:, :, [0, -1]]
-        assert np.abs(some.attention - expected).max() < 1e-6
+        # Llama takes its softmax in single precision whatever the model has.
+        assert np.abs(some.attention - expected).max() < (5e-6 if family == "llama" else 1e-12)
 
 
 def test_what_is_not_asked_for_is_not_computed(tiny_model) -> None:

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from bertology.viz import FigureError, attention_grid, attention_lines, attention_map, style
-from bertology.viz.attention import compose_page, wrap
+from bertology.viz.attention import compose_page, head_weights, wrap
 
 pytestmark = pytest.mark.filterwarnings("ignore::bertology.viz.FontWarning")
 
@@ -85,7 +85,27 @@ def test_what_is_not_there_is_refused_with_what_there_is(captured):
     with pytest.raises(FigureError, match=r"Layer 0 was not captured.*\[4, 5\]"):
         attention_map(captured, layer=0, head=0)
     for head in (3, -1):
-        with pytest.raises(FigureError, match="heads count from 0 to 2"):
+        with pytest.raises(FigureError, match=r"captured heads are \[0, 1, 2\]"):
             attention_lines(captured, layer=4, head=head)
     with pytest.raises(FigureError, match="holds no attention"):
         attention_grid(SimpleNamespace(attention=None, tokens=("a",)))
+
+
+def test_heads_keep_their_numbers_in_a_partial_capture(captured):
+    some = SimpleNamespace(
+        attention=captured.attention[:, [2, 0]], tokens=captured.tokens, layers=captured.layers,
+        heads=(2, 0),
+    )  # fmt: skip
+    whole = head_weights(captured, 4, 0)
+    assert np.array_equal(head_weights(some, 4, 0), whole)
+    with pytest.raises(FigureError, match=r"Head 1 was not captured.*\[2, 0\]"):
+        attention_map(some, layer=4, head=1)
+
+
+def test_chosen_positions_cannot_be_drawn_as_a_whole(captured):
+    rows = SimpleNamespace(
+        attention=captured.attention[:, :, :2], tokens=captured.tokens, layers=captured.layers
+    )
+    for draw in (attention_map, attention_lines):
+        with pytest.raises(FigureError, match="2 query positions"):
+            draw(rows, layer=4, head=0)
