@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ def as_bytes(tensor: torch.Tensor) -> memoryview:
 
 
 def sentences_sha256(sentences: Sequence[Sentence]) -> str:
-    """A hash of what a model reads: names, texts, the spans of the words, and where trees are."""
+    """A hash of what a pass depends on: texts, the spans of their words, and annotation."""
     digest = hashlib.sha256()
     for sentence in sentences:
         digest.update(json.dumps(_parts(sentence)).encode())
@@ -39,8 +40,10 @@ def sentences_sha256(sentences: Sequence[Sentence]) -> str:
 
 
 def _parts(sentence: Sentence) -> list[Any]:
-    # Predictions of heads are kept of sentences with a tree alone.
-    return [sentence.id, sentence.text, sentence.spans, bool(sentence.heads)]
+    spans = [(mention.entity, mention.start, mention.end) for mention in sentence.mentions]
+    frames = [asdict(frame) for frame in sentence.frames]
+    pair = None if sentence.pair is None else _parts(sentence.pair)
+    return [sentence.id, sentence.text, sentence.spans, sentence.heads, spans, frames, pair]
 
 
 def _config_sha256(config: Any) -> str:

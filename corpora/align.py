@@ -39,6 +39,8 @@ class Encoding:
     """True where the text of the token, stripped, is all punctuation (Unicode category P)."""
     tokens: tuple[str, ...]
     pair: Sentence | None = None
+    second_from: int | None = None
+    """The place of the first token of the second text, if there is one."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -59,7 +61,7 @@ def encode(sentence: Sentence, tokenizer: Any, pair: Sentence | None = None) -> 
     Raises:
         CorpusError: the tokenizer cannot read the text, or its tokens follow no order of words.
     """
-    return next(_encodings([(sentence,) if pair is None else (sentence, pair)], tokenizer))
+    return next(_encodings([_texts(sentence, pair)], tokenizer))
 
 
 def encode_all(
@@ -71,7 +73,7 @@ def encode_all(
         The encodings, and [sentence id, reason] of each sentence that does not fit.
     """
     kept, skipped = [], []
-    for encoding in _encodings(((sentence,) for sentence in sentences), tokenizer):
+    for encoding in _encodings(map(_texts, sentences), tokenizer):
         if reason := misfit(encoding, max_tokens):
             skipped.append([encoding.sentence.id, reason])
         else:
@@ -86,6 +88,12 @@ def misfit(encoding: Encoding, max_tokens: int | None) -> str | None:
     if not (encoding.words >= 0).any():
         return "no token belongs to a word"
     return None
+
+
+def _texts(sentence: Sentence, pair: Sentence | None = None) -> _Texts:
+    if pair is None:
+        pair = getattr(sentence, "pair", None)
+    return (sentence,) if pair is None else (sentence, pair)
 
 
 def _encodings(given: Iterable[_Texts], tokenizer: Any) -> Iterator[Encoding]:
@@ -142,6 +150,7 @@ def _encoding(texts: _Texts, pieces: Pieces, tokenizer: Any, cls_id: int, sep_id
     return Encoding(
         sentence=texts[0],
         pair=texts[1] if len(texts) > 1 else None,
+        second_from=int(np.argmax(pieces.source == 1)) if (pieces.source == 1).any() else None,
         ids=pieces.ids,
         segments=pieces.segments,
         words=np.where(pieces.source == 0, pieces.words, -1),

@@ -23,11 +23,30 @@ class Mention:
 
 
 @dataclass(frozen=True)
+class Argument:
+    """A span of words that fills a role of a predicate; `end` is exclusive."""
+
+    role: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A predicate (the index of its word) with its arguments."""
+
+    predicate: int
+    roleset: str
+    arguments: tuple[Argument, ...] = ()
+
+
+@dataclass(frozen=True)
 class Sentence:
     """A text with the character span of each word.
 
     Annotation is one tuple per column, one entry per word, or empty where the corpus has none.
-    `heads` are word indices from 0; the root has -1.
+    `heads` are word indices from 0; a root has -1 (a passage has as many roots as sentences).
+    `pair` is a second text that the model reads behind this one, its words being no words here.
     """
 
     id: str
@@ -41,6 +60,8 @@ class Sentence:
     heads: tuple[int, ...] = ()
     deprels: tuple[str, ...] = ()
     mentions: tuple[Mention, ...] = ()
+    frames: tuple[Frame, ...] = ()
+    pair: "Sentence | None" = None
 
     @cached_property
     def words(self) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from serving import Job, Result, Settings, serve
 from torch import Tensor
 
 from bertology.capture import Hook, hooked
-from bertology.probing.heads import BLOCK, RowSums, TokenFeatures
 from bertology.probing.heads import STATISTICS as OURS
+from bertology.probing.heads import RowSums, TokenFeatures, block_size
 
 LAYERS, HEADS, WIDTH, VOCABULARY = 4, 8, 256, 1000
 
@@ -24,7 +24,8 @@ def bertology_long(module: torch.nn.Module, ids: Tensor) -> Tensor:
         columns=_columns(ids.shape[1]).to(ids.device),
     )
     sums = RowSums(features)
-    with torch.no_grad(), hooked(module, Hook(observe=sums.observe, block=BLOCK)) as sites:
+    hook = Hook(observe=sums.observe, block=block_size(ids.device))
+    with torch.no_grad(), hooked(module, hook) as sites:
         module(input_ids=ids, use_cache=False)
     found = torch.stack([sums.values[site][0] for site in sites])
     return found[..., [OURS.index(name) for name in STATISTICS]] / ids.shape[1]

@@ -5,13 +5,12 @@ from .best import best_heads
 from .examples import sample_predictions
 from .relations import Dependents, gold_dependents, predict_heads, relation_table
 from .roles import head_roles
-from .rows import BLOCK, STATISTICS, RowSums, TokenFeatures, reduce_attention
+from .rows import STATISTICS, RowSums, TokenFeatures, block_size, reduce_attention
 from .scan import HeadScan, scan_heads
 from .statistics import statistics_table
 from .words import WordMaps, attention_between_words
 
 __all__ = [
-    "BLOCK",
     "STATISTICS",
     "Dependents",
     "HeadAnalysis",
@@ -22,6 +21,7 @@ __all__ = [
     "analyse_heads",
     "attention_between_words",
     "best_heads",
+    "block_size",
     "gold_dependents",
     "head_roles",
     "predict_heads",

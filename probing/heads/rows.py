@@ -30,8 +30,14 @@ _COLUMN_FEATURES = ("first", "cls", "sep", "punctuation")
 
 #: Stands for 0 under a logarithm whose result is multiplied by 0.
 _TINY = torch.finfo(torch.float32).tiny
-#: Attention weights to hold at a time: few enough for the cache of a CPU.
-BLOCK = 1 << 20
+#: Attention weights to hold at a time: few enough for the cache of a CPU, enough to keep an
+#: accelerator busy.
+BLOCK, ACCELERATOR_BLOCK = 1 << 20, 1 << 26
+
+
+def block_size(device: torch.device) -> int:
+    """How many attention weights to look at at a time on a device."""
+    return BLOCK if device.type == "cpu" else ACCELERATOR_BLOCK
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,22 @@
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from ...capture import Batch, Event, Hook, Shards, Task, hooked, refuse_infinite, run_pass
-from ...capture.shards import Record
+from ...capture import Shards, Task, hooked, run_pass
 from ...corpora import Corpus, Sentence
 from ...corpora.text import units_of
+from ...errors import CaptureError
 from ...models import LoadedModel
-from .rows import BLOCK, STATISTICS, RowSums, TokenFeatures
-from .words import WordMaps
+from .collecting import scan_batch
+from .options import DEFAULT, ScanOptions
+from .rows import STATISTICS
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class HeadScan:
     """(sentence,), the unit that each sentence belongs to."""
     shards: Shards
     skipped: list[list[str]]
+    options: ScanOptions = DEFAULT
 
     @property
     def statistics(self) -> np.ndarray:
@@ -54,13 +55,38 @@ class HeadScan:
     def word_tokens(self) -> list[np.ndarray]:
         """Per sentence (word,), how many tokens each word has."""
         # Copies: a view would keep the whole shard in memory.
-        found = {i: rows.copy() for i, rows in self.shards.split("word_tokens", self._words)}
+        found = {i: rows.copy() for i, rows in self.shards.split("word_tokens", self.words)}
         return [found[i] for i in range(len(self.sentences))]
+
+    def rows(self, name: str, counts: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """The number of each sentence, shard by shard, with its rows of a part.
+
+        Args:
+            counts: (sentence,), how many rows of this part each sentence has.
+
+        Raises:
+            CaptureError: the pass did not keep this part.
+        """
+        self.require(name)
+        return self.shards.split(name, counts)
+
+    def require(self, name: str) -> None:
+        """Refuse an analysis of what the pass did not keep.
+
+        Raises:
+            CaptureError: naming the part to ask for.
+        """
+        part = {"received_specials": "received", "shuffled_links": "links"}.get(name, name)
+        if part not in self.options.parts:
+            raise CaptureError(
+                f"The pass kept {', '.join(self.options.parts) or 'statistics alone'} and not "
+                f"{part!r}; ask for it: scan_heads(…, options=ScanOptions(parts=({part!r}, …)))."
+            )
 
     def predicted(self) -> Iterator[tuple[int, np.ndarray]]:
         """The number of each sentence, shard by shard, with (word, layer, head, direction)."""
         with_tree = [bool(sentence.heads) for sentence in self.sentences]
-        return self.shards.split("predictions", self._words * np.array(with_tree))
+        return self.rows("predictions", self.words * np.array(with_tree))
 
     def unit_sums(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Layer by layer, the sums over the sentences of each unit.
@@ -92,7 +118,8 @@ class HeadScan:
         )
 
     @property
-    def _words(self) -> np.ndarray:
+    def words(self) -> np.ndarray:
+        """(sentence,), how many words each has."""
         return np.array([len(sentence) for sentence in self.sentences])
 
 
@@ -101,11 +128,13 @@ def scan_heads(
     corpus: Corpus,
     folder: str | Path | None = None,
     *,
+    options: ScanOptions | None = None,
     workers: int | None = None,
 ) -> HeadScan:
-    """Read a corpus once and keep the statistics and predictions of every head.
+    """Read a corpus once and keep what the analyses of heads need of every text.
 
     Args:
+        options: what to keep besides statistics, and how it is computed (default: predictions).
         folder: where the shards of the pass are kept; a pass that was interrupted goes on there.
             By default a temporary folder, which is removed with the scan.
         workers: processes to share the pass out to (default: this process alone).
@@ -119,54 +148,16 @@ def scan_heads(
         pass  # a model without attention is refused before the corpus is encoded
     with ExitStack() as stack:
         place = _temporary(stack) if folder is None else Path(folder)
-        done = run_pass(model, corpus, Task("heads", scan_batch), place, workers=workers)
+        chosen = options or DEFAULT
+        task = Task("heads", partial(scan_batch, options=chosen), chosen.as_dict())
+        done = run_pass(model, corpus, task, place, workers=workers)
         # From here on, a temporary folder lives as long as the shards in it are in use.
         weakref.finalize(done.shards, stack.pop_all().close)
     units = np.array(units_of(done.sentences, corpus.unit))
-    return HeadScan(done.sentences, units, done.shards, done.skipped)
+    return HeadScan(done.sentences, units, done.shards, done.skipped, chosen)
 
 
 def _temporary(stack: ExitStack) -> Path:
     place = Path(tempfile.mkdtemp(prefix="bertology-"))
     stack.callback(shutil.rmtree, place, ignore_errors=True)
     return place
-
-
-def scan_batch(model: LoadedModel, batch: Batch) -> Sequence[Record]:
-    """What `scan_heads` keeps of each sentence of a batch."""
-    sums = RowSums(TokenFeatures.of(batch.encodings, batch.mask))
-    maps = WordMaps(batch.encodings, batch.mask) if _has_trees(batch) else None
-
-    def observe(event: Event) -> None:
-        sums.observe(event)
-        if maps is not None:
-            maps.observe(event)
-
-    with torch.no_grad(), hooked(model.reader, Hook(observe=observe, block=BLOCK)) as sites:
-        model.reader(**batch.inputs)
-    rows = np.array(batch.lengths, dtype=np.float64)[:, None, None, None]
-    # Axis 0 becomes the sentence.
-    values = np.stack([sums.values[site].cpu().numpy() for site in sites], axis=1) / rows
-    even = np.stack([sums.baselines[site].cpu().numpy() for site in sites], axis=1) / rows[..., 0]
-    refuse_infinite(values, sites, batch.encodings)
-    nothing = np.empty((len(batch), *values.shape[1:3], 2, 0), np.int16)
-    answers = nothing if maps is None else maps.predictions(sites)
-    return [
-        {
-            "statistics": torch.from_numpy(values[i : i + 1]).float(),
-            "baselines": torch.from_numpy(even[i : i + 1]).float(),
-            "predictions": _by_word(answers[i], encoding.sentence),
-            "word_tokens": torch.from_numpy(encoding.word_tokens).to(torch.int16),
-        }
-        for i, encoding in enumerate(batch.encodings)
-    ]
-
-
-def _by_word(answers: np.ndarray, sentence: Sentence) -> torch.Tensor:
-    """Predictions (layer, head, direction, word) with the word first; none without a tree."""
-    words = len(sentence) if sentence.heads else 0
-    return torch.from_numpy(np.moveaxis(answers[..., :words], -1, 0).copy())
-
-
-def _has_trees(batch: Batch) -> bool:
-    return any(encoding.sentence.heads for encoding in batch.encodings)

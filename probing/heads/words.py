@@ -1,6 +1,6 @@
 """Attention between words, put together from blocks of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from ...corpora.text import text_to_sentence
 from ...errors import CaptureError
 from ...models import LoadedModel
 from .relations import membership, predict_heads
-from .rows import BLOCK
+from .rows import block_size
 
 
 @dataclass(frozen=True)
@@ -23,52 +23,63 @@ class _Words:
 
     index: Tensor
     """(token,), the word a token belongs to; a word past the last one for tokens of none."""
-    sizes: Tensor
-    """(word,), how many tokens each word has."""
+    shares: Tensor
+    """(token,), what the row of a token counts among those of its word."""
 
     @staticmethod
-    def of(encoding: Encoding, device: torch.device) -> "_Words":
+    def of(encoding: Encoding, device: torch.device, rows: str = "mean") -> "_Words":
         count = len(encoding.sentence)
         index = np.where(encoding.words < 0, count, encoding.words).astype(np.int64)
-        sizes = np.maximum(np.bincount(index, minlength=count + 1), 1)
-        return _Words(torch.from_numpy(index).to(device), torch.from_numpy(sizes).to(device))
+        shares = _shares(index, rows).astype(np.float32)
+        return _Words(torch.from_numpy(index).to(device), torch.from_numpy(shares).to(device))
 
-    def empty_maps(self, heads: int) -> Tensor:
+    def empty_maps(self, heads: int, words: int) -> Tensor:
         """(head, word + 1, word + 1): the last row and column are those of no word."""
-        count = len(self.sizes)
-        return torch.zeros(heads, count, count, device=self.index.device)
+        return torch.zeros(heads, words + 1, words + 1, device=self.index.device)
 
     def add(self, maps: Tensor, attention: Tensor, rows: slice, keys: slice) -> None:
         """Add a block of attention (head, row, key) to maps."""
-        to_words = attention.new_zeros(*attention.shape[:2], len(self.sizes))
+        to_words = attention.new_zeros(*attention.shape[:2], maps.shape[-1])
         to_words.index_add_(2, self.index[keys], attention)
-        to_words /= self.sizes[self.index[rows], None]
+        to_words *= self.shares[rows, None]
         maps.index_add_(1, self.index[rows], to_words)
+
+
+def _shares(index: np.ndarray, rows: str) -> np.ndarray:
+    if rows == "mean":
+        return 1 / np.bincount(index)[index]
+    first = np.zeros(len(index))
+    first[np.unique(index, return_index=True)[1]] = 1
+    return first
 
 
 class WordMaps:
     """Word maps of every head of a batch; hang `observe` on a hook with `block`.
 
-    Attention to a word sums its columns, attention from a word averages its rows; specials are
-    dropped, the diagonal is zero.
+    Attention to a word sums its columns, attention from a word averages its rows (or takes the
+    first, see `WORD_ROWS`); specials are dropped, the diagonal is zero.
     """
 
-    def __init__(self, encodings: Sequence[Encoding], mask: Tensor) -> None:
+    def __init__(self, encodings: Sequence[Encoding], mask: Tensor, rows: str = "mean") -> None:
         self.maps: dict[Site, Tensor] = {}
+        self.words = [len(encoding.sentence) for encoding in encodings]
         # Sums along an index are far cheaper than products with a matrix of zeros and ones, but
         # every text has an index of its own; short texts come many to a batch.
-        self.alone = _Words.of(encodings[0], mask.device) if len(encodings) == 1 else None
+        self.alone = _Words.of(encodings[0], mask.device, rows) if len(encodings) == 1 else None
         if self.alone is None:
             self.belongs = membership(encodings, mask, torch.float32)
-            sizes = self.belongs.sum(1, keepdim=True).clamp(min=1)
-            self.averaging = (self.belongs / sizes).transpose(1, 2)[:, None]
+            counted = self.belongs if rows == "mean" else _first_tokens(self.belongs)
+            sizes = counted.sum(1, keepdim=True).clamp(min=1)
+            self.averaging = (counted / sizes).transpose(1, 2)[:, None]
 
     def observe(self, event: Event) -> None:
         """Add one block of rows."""
         attention = event.attention.float()
         known = self.maps.get(event.site)
         if self.alone is not None:
-            maps = self.alone.empty_maps(attention.shape[1])[None] if known is None else known
+            if known is None:
+                known = self.alone.empty_maps(attention.shape[1], self.words[0])[None]
+            maps = known
             self.alone.add(maps[0], attention[0], event.rows, event.keys)
         else:
             to_words = attention @ self.belongs[:, None, event.keys]
@@ -84,8 +95,38 @@ class WordMaps:
 
     def predictions(self, sites: Sequence[Site]) -> np.ndarray:
         """The head each map predicts for each word: (batch, layer, head, direction, word)."""
-        answers = [predict_heads(self.of(site).cpu().numpy()) for site in sites]
+        answers = [_predicted(self.of(site)) for site in sites]
         return np.stack(answers, axis=1)
+
+    def of_texts(self, sites: Sequence[Site]) -> Iterator[np.ndarray]:
+        """The maps of each text: (layer, head, word, word), its own words alone."""
+        maps = [self.of(site).cpu().numpy() for site in sites]
+        for text, words in enumerate(self.words):
+            yield np.stack([one[text, :, :words, :words] for one in maps])
+
+
+def _predicted(maps: Tensor) -> np.ndarray:
+    """`predict_heads` where the maps are: they are large, the answers small."""
+    if maps.device.type == "cpu":
+        return predict_heads(maps.numpy())
+    answers = torch.stack([_largest(maps), _largest(maps.transpose(-1, -2))], dim=-2)
+    return answers.cpu().numpy()
+
+
+def _largest(maps: Tensor) -> Tensor:
+    """The first place of the largest number along the last axis; -1 where none is positive.
+
+    Devices do not say which of equal numbers their argmax finds.
+    """
+    weight = maps.amax(-1, keepdim=True)
+    places = torch.arange(maps.shape[-1], dtype=torch.int16, device=maps.device)
+    first = torch.where(maps == weight, places, maps.shape[-1]).amin(-1)
+    return torch.where(weight.squeeze(-1) > 0, first, -1).to(torch.int16)
+
+
+def _first_tokens(belongs: Tensor) -> Tensor:
+    """Of membership (batch, token, word), the first token of each word."""
+    return belongs * (belongs.cumsum(1) == 1)
 
 
 def attention_between_words(
@@ -111,7 +152,7 @@ def attention_between_words(
     if reason := misfit(encoding, model.max_tokens):
         raise CaptureError(f"The text {sentence.id!r} cannot be captured: {reason}.")
     words = _Words.of(encoding, model.device)
-    maps = words.empty_maps(len(heads))
+    maps = words.empty_maps(len(heads), len(sentence))
 
     def observe(event: Event) -> None:
         for place, (layer, head) in enumerate(heads):
@@ -122,7 +163,8 @@ def attention_between_words(
     _check_heads(model, heads)
     layers = {layer for layer, _ in heads}
     batch = collate([encoding], model)
-    with torch.no_grad(), hooked(model.reader, Hook(observe=observe, layers=layers, block=BLOCK)):
+    hook = Hook(observe=observe, layers=layers, block=block_size(model.device))
+    with torch.no_grad(), hooked(model.reader, hook):
         model.reader(**batch.inputs)
     found = maps[:, :-1, :-1].cpu().numpy()
     refuse_infinite(found[None], [_site(model, layer) for layer, _ in heads], [encoding])

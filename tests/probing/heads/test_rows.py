@@ -11,13 +11,13 @@ from bertology.corpora import Corpus, encode
 from bertology.corpora.text import text_to_sentence
 from bertology.models import LoadedModel
 from bertology.probing.heads import (
-    BLOCK,
     RowSums,
     TokenFeatures,
     attention_between_words,
     reduce_attention,
     scan_heads,
 )
+from bertology.probing.heads.rows import BLOCK
 
 TEXTS = ["w1 w2 w3 . w4 w5 w6 , w7 w8", "w5 w6", "w7 w8 w9 !"]
 

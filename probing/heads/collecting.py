@@ -1,0 +1,121 @@
+"""What a pass keeps of each text of a batch."""
+
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...capture import Batch, Event, Hook, Site, hooked, refuse_infinite
+from ...capture.shards import Record
+from ...corpora import Encoding
+from ...models import LoadedModel
+from .answers import READERS
+from .divergence import Divergences
+from .options import DEFAULT, ScanOptions
+from .queries import QueryRows
+from .received import Received
+from .rows import RowSums, TokenFeatures, block_size
+from .segments import OwnSegment
+from .words import WordMaps
+
+
+def scan_batch(
+    model: LoadedModel, batch: Batch, options: ScanOptions = DEFAULT
+) -> Sequence[Record]:
+    """What `scan_heads` keeps of each text of a batch."""
+    collectors = _collectors(batch, options)
+
+    def observe(event: Event) -> None:
+        for collector in collectors.values():
+            collector.observe(event)
+
+    inputs = batch.inputs
+    if options.segment_ids == "zeros" and "token_type_ids" in inputs:
+        inputs = {**inputs, "token_type_ids": torch.zeros_like(inputs["token_type_ids"])}
+    hook = Hook(observe=observe, block=block_size(batch.mask.device))
+    with torch.no_grad(), hooked(model.reader, hook) as sites:
+        model.reader(**inputs)
+    records = _statistics(collectors["rows"], collectors["queries"], sites, batch)
+    kept = [
+        collectors[name].records(sites)
+        for name in ("segments", "received", "divergence")
+        if name in collectors
+    ]
+    kept.append(_words(collectors.get("words"), sites, batch, options))
+    return [
+        {**record, **{key: value for part in kept for key, value in part[i].items()}}
+        for i, record in enumerate(records)
+    ]
+
+
+def _collectors(batch: Batch, options: ScanOptions) -> dict[str, Any]:
+    features = TokenFeatures.of(batch.encodings, batch.mask)
+    collectors: dict[str, Any] = {
+        "rows": RowSums(features),
+        "queries": QueryRows(batch.encodings, batch.mask, features),
+        "segments": OwnSegment(batch.encodings, batch.mask),
+    }
+    asked = {"predictions", *READERS} & set(options.parts)
+    if asked and any(_has_annotation(encoding) for encoding in batch.encodings):
+        collectors["words"] = WordMaps(batch.encodings, batch.mask, options.word_rows)
+    if "received" in options.parts:
+        collectors["received"] = Received(batch.encodings, batch.mask)
+    if "divergence" in options.parts:
+        collectors["divergence"] = Divergences(batch.encodings, batch.mask, options.seed)
+    return collectors
+
+
+def _has_annotation(encoding: Encoding) -> bool:
+    sentence = encoding.sentence
+    return bool(sentence.heads or sentence.mentions or sentence.frames)
+
+
+def _statistics(
+    rows: RowSums, queries: QueryRows, sites: Sequence[Site], batch: Batch
+) -> list[dict[str, Tensor]]:
+    lengths = np.array(batch.lengths, dtype=np.float64)[:, None, None, None]
+    # Axis 0 becomes the sentence.
+    sums = np.stack([rows.values[site].cpu().numpy() for site in sites], axis=1)
+    even = np.stack([rows.baselines[site].cpu().numpy() for site in sites], axis=1)
+    refuse_infinite(sums, sites, batch.encodings)
+    values, baselines = sums / lengths, even / lengths[..., 0]
+    of_kinds = [queries.means(queries.values[s], rows.values[s]) for s in sites]
+    even_kinds = [queries.means(queries.baselines[s], rows.baselines[s][:, None]) for s in sites]
+    by_query = torch.stack(of_kinds, dim=1)
+    by_query_even = torch.stack([one[:, 0] for one in even_kinds], dim=1)
+    return [
+        {
+            "statistics": torch.from_numpy(values[i : i + 1]).float(),
+            "baselines": torch.from_numpy(baselines[i : i + 1]).float(),
+            "by_query": by_query[i : i + 1],
+            "by_query_baselines": by_query_even[i : i + 1],
+            "word_tokens": torch.from_numpy(encoding.word_tokens).to(torch.int16),
+        }
+        for i, encoding in enumerate(batch.encodings)
+    ]
+
+
+def _words(
+    maps: WordMaps | None, sites: Sequence[Site], batch: Batch, options: ScanOptions
+) -> list[dict[str, Tensor]]:
+    """What is read off word maps; of texts without annotation, no rows."""
+    sentences = [encoding.sentence for encoding in batch.encodings]
+    records: list[dict[str, Tensor]] = [{} for _ in sentences]
+    shape = len(sites), max(site.heads for site in sites)
+    if "predictions" in options.parts:
+        trees = maps is not None and any(sentence.heads for sentence in sentences)
+        answers = maps.predictions(sites) if maps is not None and trees else None
+        for i, sentence in enumerate(sentences):
+            words = len(sentence) if sentence.heads else 0
+            own = np.empty((*shape, 2, 0), np.int16) if answers is None else answers[i, ..., :words]
+            records[i]["predictions"] = torch.from_numpy(np.moveaxis(own, -1, 0).copy())
+    readers = [READERS[name] for name in options.parts if name in READERS]
+    if readers:
+        texts = repeat(np.zeros((*shape, 0, 0))) if maps is None else maps.of_texts(sites)
+        for record, sentence, own in zip(records, sentences, texts, strict=False):
+            for reader in readers:
+                record.update(reader(own, sentence, options))
+    return records
