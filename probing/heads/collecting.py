@@ -15,9 +15,9 @@ from ...models import LoadedModel
 from .answers import READERS
 from .divergence import Divergences
 from .options import DEFAULT, ScanOptions
-from .queries import QueryRows
+from .queries import query_means, row_counts
 from .received import Received
-from .rows import RowSums, TokenFeatures, block_size
+from .rows import OTHER, STATISTICS, RowSums, TokenFeatures, block_size
 from .segments import OwnSegment
 from .words import WordMaps
 
@@ -38,7 +38,7 @@ def scan_batch(
     hook = Hook(observe=observe, block=block_size(batch.mask.device))
     with torch.no_grad(), hooked(model.reader, hook) as sites:
         model.reader(**inputs)
-    records = _statistics(collectors["rows"], collectors["queries"], sites, batch)
+    records = _statistics(collectors["rows"], sites, batch)
     kept = [
         collectors[name].records(sites)
         for name in ("segments", "received", "divergence")
@@ -52,10 +52,8 @@ def scan_batch(
 
 
 def _collectors(batch: Batch, options: ScanOptions) -> dict[str, Any]:
-    features = TokenFeatures.of(batch.encodings, batch.mask)
     collectors: dict[str, Any] = {
-        "rows": RowSums(features),
-        "queries": QueryRows(batch.encodings, batch.mask, features),
+        "rows": RowSums(TokenFeatures.of(batch.encodings, batch.mask)),
         "segments": OwnSegment(batch.encodings, batch.mask),
     }
     asked = {"predictions", *READERS} & set(options.parts)
@@ -73,25 +71,23 @@ def _has_annotation(encoding: Encoding) -> bool:
     return bool(sentence.heads or sentence.mentions or sentence.frames)
 
 
-def _statistics(
-    rows: RowSums, queries: QueryRows, sites: Sequence[Site], batch: Batch
-) -> list[dict[str, Tensor]]:
-    lengths = np.array(batch.lengths, dtype=np.float64)[:, None, None, None]
+def _statistics(rows: RowSums, sites: Sequence[Site], batch: Batch) -> list[dict[str, Tensor]]:
     # Axis 0 becomes the sentence.
     sums = np.stack([rows.values[site].cpu().numpy() for site in sites], axis=1)
     even = np.stack([rows.baselines[site].cpu().numpy() for site in sites], axis=1)
     refuse_infinite(sums, sites, batch.encodings)
-    values, baselines = sums / lengths, even / lengths[..., 0]
-    of_kinds = [queries.means(queries.values[s], rows.values[s]) for s in sites]
-    even_kinds = [queries.means(queries.baselines[s], rows.baselines[s][:, None]) for s in sites]
-    by_query = torch.stack(of_kinds, dim=1)
-    by_query_even = torch.stack([one[:, 0] for one in even_kinds], dim=1)
+    lengths = np.array(batch.lengths, dtype=np.float64)[:, None, None, None]
+    counts, kept = row_counts(batch.encodings), len((*STATISTICS, OTHER))
+    arrays = {
+        "statistics": sums[..., :kept] / lengths,
+        "baselines": even[..., :kept] / lengths[..., 0],
+        "by_query": query_means(sums, counts),
+        "by_query_baselines": query_means(even, counts),
+    }
+    tensors = {name: torch.from_numpy(array).float() for name, array in arrays.items()}
     return [
         {
-            "statistics": torch.from_numpy(values[i : i + 1]).float(),
-            "baselines": torch.from_numpy(baselines[i : i + 1]).float(),
-            "by_query": by_query[i : i + 1],
-            "by_query_baselines": by_query_even[i : i + 1],
+            **{name: tensor[i : i + 1] for name, tensor in tensors.items()},
             "word_tokens": torch.from_numpy(encoding.word_tokens).to(torch.int16),
         }
         for i, encoding in enumerate(batch.encodings)

@@ -27,6 +27,9 @@ STATISTICS = (
 #: Weight on none of the named targets; comes last on that axis and serves `head_roles` alone.
 OTHER = "other"
 _COLUMN_FEATURES = ("first", "cls", "sep", "punctuation")
+#: After these come the sums over [CLS] rows alone and over [SEP] rows alone, of these each.
+PICKED_ROWS = ("cls", "sep")
+OF_PICKED_ROWS = ("entropy", "cls", "sep", "punctuation")
 
 #: Stands for 0 under a logarithm whose result is multiplied by 0.
 _TINY = torch.finfo(torch.float32).tiny
@@ -118,7 +121,8 @@ def reduce_attention(
         rows, keys: the positions that the last two axes stand for (default: all).
 
     Returns:
-        (batch, head, statistic), in the order of `STATISTICS`, then `OTHER`.
+        (batch, head, statistic), in the order of `STATISTICS`, then `OTHER`, then for each of
+        `PICKED_ROWS` the sums over those rows alone of `OF_PICKED_ROWS`.
     """
     attention = attention.float()
     rows = rows or slice(0, attention.shape[-2])
@@ -131,8 +135,10 @@ def reduce_attention(
     # A row that sees one key has nothing to choose: it counts 0.
     normalised = torch.where(choices > 1, entropy / choices.clamp(min=2).log(), 0.0)
     places = torch.arange(rows.start, rows.stop, device=attention.device).float()
-    weights = torch.stack([counted, counted * places], dim=2)  # (batch, 1, 2, row)
-    mass, moment = (weights @ attention).unbind(2)  # (batch, head, key) each
+    kinds = features.columns[:, rows, 1:3].transpose(1, 2)[:, None]  # (batch, 1, 2, row)
+    weights = torch.cat([counted[:, :, None], (counted * places)[:, :, None], kinds], dim=2)
+    masses = weights @ attention  # (batch, head, 4, key)
+    mass, moment = masses[:, :, 0], masses[:, :, 1]
     by_column = dict(zip(_COLUMN_FEATURES, (mass @ columns).unbind(-1), strict=True))
     near = [_Diagonal.of(attention, offset, rows, keys) for offset in (-1, 0, 1)]
     previous, itself, following = (diagonal.sums(counted) for diagonal in near)
@@ -149,7 +155,15 @@ def reduce_attention(
         "distance": _distance(attention, visible, counted, mass, moment, rows, keys),
         **by_column,
     }
-    return torch.stack([sums[name] for name in (*STATISTICS, OTHER)], dim=-1)
+    everywhere = torch.stack([sums[name] for name in (*STATISTICS, OTHER)], dim=-1)
+    picked = torch.cat(
+        [
+            (kinds * entropy[:, :, None]).sum(-1, keepdim=True),
+            masses[:, :, 2:] @ columns[:, None, :, 1:],
+        ],
+        dim=-1,
+    )
+    return torch.cat([everywhere, picked.flatten(2)], dim=-1)
 
 
 def _distance(

@@ -136,7 +136,7 @@ def long_text(length: int) -> None:
     assert biggest <= BLOCK
     assert len(last) == 4 and max(last.values()) < 1e-6
     for site, values in sums.values.items():
-        assert values.shape == (1, 8, 12) and bool(values.isfinite().all())
+        assert values.shape == (1, 8, 20) and bool(values.isfinite().all())
         # A causal row spread evenly over n keys has entropy ln n, and distance (n - 1) / 2.
         n = np.arange(1, length + 1)
         assert sums.baselines[site][0, 0].item() == pytest.approx(np.log(n).sum(), rel=1e-5)
