@@ -12,7 +12,7 @@ from .relations import DIRECTIONS, OFFSETS, Dependents, accuracy_interval, best_
 COLUMNS = (
     "relation", "direction", "layer", "head", "accuracy", "ci_low", "ci_high", "n",
     "baseline_offset", "baseline_accuracy", "p_adjusted", "same_head",
-    "difference", "difference_low", "difference_high", "descriptive",
+    "difference", "difference_low", "difference_high", "descriptive", "syntactic",
 )  # fmt: skip
 
 
@@ -37,6 +37,8 @@ def best_heads(dependents: Dependents, correct: Hits | np.ndarray, *, seed: int)
     scored on the other, then the halves swap; accuracy and baseline pool the two scored
     halves. The columns that name a head are the even half's choice. p is one-sided, from
     sign-flips over units of correct minus baseline-correct, adjusted by Holm over the rows.
+    `syntactic`: at least ten points over the baseline, the criterion of Voita et al. 2019 (5.2),
+    here where the head was not chosen.
 
     Args:
         correct: (dependent, layer, head, direction), from `relations.score`.
@@ -93,6 +95,8 @@ def _row(
         "difference_low": np.nan if descriptive else float(gap_low),
         "difference_high": np.nan if descriptive else float(gap_high),
         "descriptive": descriptive,
+        # Whole numbers: exactly ten points are not lost to rounding.
+        "syntactic": bool(10 * gap.sum() >= len(hits)),
     }
     return row, np.nan if descriptive else float(p)
 

@@ -11,14 +11,25 @@ import torch
 from torch import Tensor
 
 from ...corpora import Encoding, Sentence
+from ...errors import CorpusError
 from ...stats import bootstrap_ratio, is_descriptive, wilson
 from .hits import Hits, hits_by_unit
 
 DIRECTIONS = ("dependent_to_head", "head_to_dependent")
 #: Baseline offsets in order of preference among ties: nearest first, then to the right.
 OFFSETS = (1, -1, 2, -2, 3, -3)
-#: Every word but the root and punctuation.
+#: The relation of all words together; which words these are, `ALL_WORDS` says.
 ALL = "all"
+#: Every word but the root and punctuation, or every word, as in the code of Clark et al. 2019: the
+#: root then counts as a word whose head nothing can name.
+ALL_WORDS = ("scored", "every")
+#: UD labels as they stand, or without what follows the colon (`nsubj:pass` is `nsubj`).
+LABELS = ("subtypes", "universal")
+
+
+def universal(label: str) -> str:
+    """A UD label without its subtype."""
+    return label.partition(":")[0]
 
 
 def membership(encodings: Sequence[Encoding], mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -60,27 +71,33 @@ class Dependents:
     sentence: np.ndarray
     word: np.ndarray
     head: np.ndarray
+    """-1 for a root, which only `all` of `every` word counts."""
     relation: np.ndarray
-    """UD label with subtype; objects, because most labels are one of a few strings."""
+    """UD label; objects, because most labels are one of a few strings."""
     unit: np.ndarray
     length: np.ndarray
     """Words in the sentence."""
     left_out: int
     """Pairs with a word that has no token."""
+    all_words: str = "scored"
 
     def __len__(self) -> int:
         return len(self.word)
 
     @cached_property
     def relations(self) -> list[str]:
-        """`all`, then the labels by falling frequency."""
-        labels, counts = np.unique(self.relation, return_counts=True)
+        """`all`, then the labels by falling frequency; a root has none."""
+        labels, counts = np.unique(self.relation[self.head >= 0], return_counts=True)
         return [ALL, *(str(label) for label in labels[np.lexsort((labels, -counts))])]
 
     def of(self, relation: str) -> np.ndarray:
         """Indices of the dependents of a relation."""
-        chosen = self.relation != "punct" if relation == ALL else self.relation == relation
-        return np.flatnonzero(chosen)
+        if relation != ALL:
+            return np.flatnonzero((self.relation == relation) & (self.head >= 0))
+        if self.all_words == "every":
+            return np.arange(len(self))
+        marks = [label for label in self.relations if universal(label) == "punct"]
+        return np.flatnonzero(~np.isin(self.relation, marks))
 
     @property
     def units(self) -> int:
@@ -93,18 +110,32 @@ class Dependents:
 
     def offset_correct(self) -> np.ndarray:
         """Whether dependent + offset is the head: (dependent, offset), in order of `OFFSETS`."""
-        return (self.head - self.word)[:, None] == np.array(OFFSETS)
+        offsets = np.where(self.head < 0, 0, self.head - self.word)
+        return offsets[:, None] == np.array(OFFSETS)
 
 
 def gold_dependents(
-    sentences: Sequence[Sentence], word_tokens: Sequence[np.ndarray], units: Sequence[int]
+    sentences: Sequence[Sentence],
+    word_tokens: Sequence[np.ndarray],
+    units: Sequence[int],
+    *,
+    labels: str = "subtypes",
+    all_words: str = "scored",
 ) -> Dependents:
-    """Collect the dependents of sentences, in their order; the root has no row.
+    """Collect the dependents of sentences, in their order.
 
     Args:
         word_tokens: per sentence (word,), how many tokens each word has.
         units: the unit that each sentence belongs to.
+        labels: one of `LABELS`.
+        all_words: one of `ALL_WORDS`.
+
+    Raises:
+        CorpusError: an option that does not exist.
     """
+    _check_option("labels", labels, LABELS)
+    _check_option("all_words", all_words, ALL_WORDS)
+    name = universal if labels == "universal" else str
     # Typed arrays, not tuples: a large treebank has millions of words.
     numbers = [array("i") for _ in range(5)]
     relations: list[str] = []
@@ -113,18 +144,23 @@ def gold_dependents(
         zip(sentences, word_tokens, units, strict=True)
     ):
         for word, (head, label) in enumerate(zip(sentence.heads, sentence.deprels, strict=True)):
-            if head < 0:
+            if head < 0 and all_words == "scored":
                 continue
-            if tokens[word] == 0 or tokens[head] == 0:
+            if tokens[word] == 0 or (head >= 0 and tokens[head] == 0):
                 left_out += 1
                 continue
             row = (number, word, head, unit, len(sentence))
             for column, value in zip(numbers, row, strict=True):
                 column.append(value)
-            relations.append(label)
+            relations.append(name(label))
     sentence_, word_, head_, unit_, length = (np.array(column, np.int32) for column in numbers)
     relation = np.array(relations, dtype=object)
-    return Dependents(sentence_, word_, head_, relation, unit_, length, left_out)
+    return Dependents(sentence_, word_, head_, relation, unit_, length, left_out, all_words)
+
+
+def _check_option(name: str, value: str, legal: Sequence[str]) -> None:
+    if value not in legal:
+        raise CorpusError(f"{name} is {value!r}; it must be one of {', '.join(legal)}.")
 
 
 def score(dependents: Dependents, predicted: Iterable[tuple[int, np.ndarray]]) -> Hits:
@@ -142,7 +178,9 @@ def score(dependents: Dependents, predicted: Iterable[tuple[int, np.ndarray]]) -
             hits = Hits.empty(len(dependents), answers.shape[1:])
         start, end = np.searchsorted(dependents.sentence, [sentence, sentence + 1])
         words, heads = dependents.word[start:end], dependents.head[start:end]
-        hits.put(slice(start, end), answers[words] == heads[:, None, None, None])
+        heads = heads[:, None, None, None]
+        # A map that predicts none (-1) is no more right about a root than any other.
+        hits.put(slice(start, end), (answers[words] == heads) & (heads >= 0))
     return Hits.empty(0, (0, 0, 0)) if hits is None else hits
 
 
