@@ -2,7 +2,13 @@
 
 from .align import Encoding, encode, encode_all
 from .conllu import read_conllu
-from .labelled import Example, Examples, examples_of, read_examples, read_sst
+from .coreference import read_conll_coreference
+from .labelled import Example, Examples, corpus_of, examples_of, read_examples, read_sst
+from .paragraphs import paragraph_pairs
+from .mentions import head_word, mention_type
+from .passages import passages
+from .pronouns import read_gap, read_winobias
+from .propbank import read_propbank
 from .reading import read_corpus, read_plain_text, sample_treebank
 from .text import Argument, Corpus, Frame, Mention, Sentence
 
@@ -15,13 +21,22 @@ __all__ = [
     "Frame",
     "Mention",
     "Sentence",
+    "corpus_of",
     "encode",
     "encode_all",
     "examples_of",
+    "head_word",
+    "mention_type",
+    "paragraph_pairs",
+    "passages",
+    "read_conll_coreference",
     "read_conllu",
     "read_corpus",
     "read_examples",
+    "read_gap",
     "read_plain_text",
+    "read_propbank",
     "read_sst",
+    "read_winobias",
     "sample_treebank",
 ]

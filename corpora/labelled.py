@@ -2,17 +2,16 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..errors import CorpusError
 from .conllu import read_conllu
-from .files import decode, existing_file, read_bytes
+from .files import decode, existing_file, json_lines, read_bytes
 from .reading import read_plain_text
 from .text import (
     Corpus,
@@ -76,8 +75,16 @@ class Examples:
 
 def examples_of(corpus: Corpus) -> Examples:
     """The sentences of a corpus as unlabelled examples."""
-    examples = tuple(Example(sentence) for sentence in corpus.sentences)
+    examples = tuple(
+        Example(replace(sentence, pair=None), sentence.pair) for sentence in corpus.sentences
+    )
     return Examples(corpus.name, examples, corpus.sha256)
+
+
+def corpus_of(examples: Examples) -> Corpus:
+    """Examples as a corpus without their labels; a pair of texts is read as a pair."""
+    sentences = tuple(replace(example.sentence, pair=example.pair) for example in examples.examples)
+    return Corpus(examples.name, sentences, examples.sha256)
 
 
 def read_examples(path: str | Path, columns: dict[str, str] | None = None) -> Examples:
@@ -105,7 +112,7 @@ def read_examples(path: str | Path, columns: dict[str, str] | None = None) -> Ex
         raise CorpusError(
             f"{source} ends in {source.suffix!r}; give .tsv, .csv, .jsonl, .conllu or .txt."
         )
-    records = _json_lines(source) if source.suffix == ".jsonl" else _table_rows(source)
+    records = json_lines(source) if source.suffix == ".jsonl" else _table_rows(source)
     examples = tuple(_example(record, names, where) for where, record in records)
     if not examples:
         raise CorpusError(f"{source} holds no example.")
@@ -135,19 +142,6 @@ def read_sst(path: str | Path) -> Examples:
     if not examples:
         raise CorpusError(f"{source} holds no tree with a label other than neutral.")
     return Examples(str(source), tuple(examples), sha256_of(read_bytes(source)))
-
-
-def _json_lines(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(decode(read_bytes(source), source).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise CorpusError(f"{source}, line {number}: not JSON ({error}).") from error
-        if not isinstance(record, dict):
-            raise CorpusError(f"{source}, line {number}: a JSON object was expected.")
-        yield f"{source}, line {number}", record
 
 
 def _table_rows(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
