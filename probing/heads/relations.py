@@ -36,8 +36,8 @@ def membership(encodings: Sequence[Encoding], mask: Tensor, dtype: torch.dtype) 
     """Which token belongs to which word: (batch, token, word)."""
     words = max(len(encoding.sentence) for encoding in encodings)
     belongs = torch.zeros(*mask.shape, words, dtype=dtype)
-    for row, encoding in enumerate(encodings):
-        tokens = np.flatnonzero(mask[row].cpu().numpy())
+    for row, (encoding, present) in enumerate(zip(encodings, mask.cpu().numpy(), strict=True)):
+        tokens = np.flatnonzero(present)
         inside = encoding.words >= 0
         belongs[row, tokens[inside], encoding.words[inside]] = 1
     return belongs.to(mask.device)

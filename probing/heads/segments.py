@@ -30,8 +30,9 @@ class OwnSegment:
         self.lengths = [len(encoding) for encoding in encodings]
         self.pairs = [encoding.pair is not None for encoding in encodings]
         segments = torch.zeros(2, *mask.shape)
-        for row, encoding in enumerate(encodings):
-            tokens = mask[row].cpu().bool()
+        for row, (encoding, tokens) in enumerate(zip(encodings, mask.cpu().bool(), strict=True)):
+            if encoding.pair is None:
+                continue
             second = torch.from_numpy(second_text(encoding)).float()
             segments[1, row, tokens] = second
             segments[0, row, tokens] = 1 - second

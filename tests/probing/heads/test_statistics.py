@@ -31,7 +31,7 @@ def reduced(attention: torch.Tensor, visible: torch.Tensor | None = None) -> dic
     features = TokenFeatures(torch.ones(1, n), columns)
     visible = torch.ones(1, 1, n, n, dtype=torch.bool) if visible is None else visible
     values = reduce_attention(attention.view(1, 1, n, n), visible, features)[0, 0] / n
-    return dict(zip(NAMES, values.tolist(), strict=True))
+    return dict(zip(NAMES, values[: len(NAMES)].tolist(), strict=True))
 
 
 def test_uniform_attention() -> None:
