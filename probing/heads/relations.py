@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ...corpora import Encoding, Sentence
 from ...errors import CorpusError
-from ...stats import bootstrap_ratio, is_descriptive, wilson
-from .hits import Hits, hits_by_unit
+from .accuracy import head_accuracies
+from .hits import Hits
 
 DIRECTIONS = ("dependent_to_head", "head_to_dependent")
 #: Baseline offsets in order of preference among ties: nearest first, then to the right.
@@ -189,27 +189,6 @@ def best_offset(correct: np.ndarray) -> int:
     return int(correct.sum(0).argmax())
 
 
-def accuracy_interval(
-    sums: np.ndarray, counts: np.ndarray, *, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
-    """Pooled accuracy with its interval, over units where there is enough data, else Wilson's.
-
-    Args:
-        sums: (unit, …), hits in each unit.
-        counts: (unit,), dependents in each unit.
-
-    Returns:
-        Accuracy, low, high, each (…), and whether they are only descriptive.
-    """
-    total, hits = int(counts.sum()), sums.sum(0)
-    descriptive = bool(is_descriptive(total, int((counts > 0).sum())))
-    if descriptive:
-        low, high = wilson(hits, np.full(hits.shape, total))
-        return hits / total, low, high, True
-    accuracy, low, high = bootstrap_ratio(sums, counts.astype(float), seed=seed)
-    return accuracy, low, high, False
-
-
 def relation_table(
     dependents: Dependents, correct: Hits | np.ndarray, *, seed: int
 ) -> pd.DataFrame:
@@ -224,25 +203,10 @@ def relation_table(
         rows = dependents.of(relation)
         if len(rows) == 0:
             continue
-        accuracy, low, high, descriptive = accuracy_interval(
-            hits_by_unit(correct, rows, dependents.unit, dependents.units),
-            dependents.per_unit(rows),
-            seed=seed,
-        )
         offset = best_offset(offsets[rows])
-        layers, heads, _ = accuracy.shape
-        index = pd.MultiIndex.from_product(
-            [[relation], DIRECTIONS, range(layers), range(heads)],
-            names=["relation", "direction", "layer", "head"],
-        )
-        part = {
-            "accuracy": np.moveaxis(accuracy, 2, 0).ravel(),
-            "ci_low": np.moveaxis(low, 2, 0).ravel(),
-            "ci_high": np.moveaxis(high, 2, 0).ravel(),
-            "n": len(rows),
-            "baseline_offset": OFFSETS[offset],
-            "baseline_accuracy": offsets[rows, offset].mean(),
-            "descriptive": descriptive,
-        }
-        parts.append(pd.DataFrame(part, index=index).reset_index())
+        part = head_accuracies(correct, rows, dependents.unit, DIRECTIONS, seed=seed)
+        part.insert(0, "relation", relation)
+        part.insert(8, "baseline_offset", OFFSETS[offset])
+        part.insert(9, "baseline_accuracy", offsets[rows, offset].mean())
+        parts.append(part)
     return pd.concat(parts, ignore_index=True)
