@@ -4,8 +4,8 @@ from .align import Encoding, encode, encode_all
 from .conllu import read_conllu
 from .coreference import read_conll_coreference
 from .labelled import Example, Examples, corpus_of, examples_of, read_examples, read_sst
-from .paragraphs import paragraph_pairs
 from .mentions import head_word, mention_type
+from .paragraphs import paragraph_pairs
 from .passages import passages
 from .pronouns import read_gap, read_winobias
 from .propbank import read_propbank

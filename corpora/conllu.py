@@ -12,11 +12,11 @@ from pathlib import Path
 from conllu.parser import DEFAULT_FIELDS, parse_comment_line, parse_dict_value
 
 from ..errors import CorpusError
+from .brackets import mentions_in
 from .files import lines_of, read_bytes
 from .text import Corpus, Mention, Sentence, sha256_of, words_to_sentence
 
 _NUMBER = re.compile(r"[0-9]+")
-_BRACKET = re.compile(r"\(([^()]+)\)?|([^()]+)\)")
 
 
 def read_conllu(path: str | Path) -> Corpus:
@@ -138,24 +138,11 @@ class _Reader:
                 word = heads[word]
 
     def mentions(self, rows: list[dict[str, str]], lines: list[int]) -> tuple[Mention, ...]:
-        found: list[Mention] = []
-        opened: list[tuple[str, int, str]] = []
-        for position, (row, line) in enumerate(zip(rows, lines, strict=True)):
-            misc = parse_dict_value(row["misc"]) or {}
-            for bracket in _BRACKET.finditer(misc.get("Entity") or ""):
-                if opening := bracket.group(1):
-                    entity, _, rest = opening.partition("-")
-                    opened.append((entity, position, rest.partition("-")[0]))
-                    closing = entity if bracket.group(0).endswith(")") else None
-                else:
-                    closing = bracket.group(2).partition("-")[0]
-                if closing is None:
-                    continue
-                match = next((m for m in reversed(opened) if m[0] == closing), None)
-                if match is None:
-                    raise self.fail(line, f"Entity closes {closing!r}, which is not open here")
-                opened.remove(match)
-                found.append(Mention(match[0], match[1], position + 1, match[2]))
-        if opened:
-            raise self.fail(lines[opened[0][1]], f"Entity {opened[0][0]!r} is never closed")
-        return tuple(sorted(found, key=lambda m: (m.start, -m.end)))
+        cells = [(parse_dict_value(row["misc"]) or {}).get("Entity") or "" for row in rows]
+        return mentions_in(cells, _named, lambda word, problem: self.fail(lines[word], problem))
+
+
+def _named(label: str) -> tuple[str, str]:
+    """The entity and its type in `1-person-new-…`."""
+    entity, _, rest = label.partition("-")
+    return entity, rest.partition("-")[0]

@@ -1,7 +1,9 @@
 """Opening input files, with one message for what can go wrong."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import CorpusError
 
@@ -58,3 +60,21 @@ def lines_of(data: bytes, source: str | Path) -> Iterator[str]:
         end = len(data) if end < 0 else end
         yield decode(data[start:end], source).rstrip("\r")
         start = end + 1
+
+
+def json_lines(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each JSON object stands (file and line number), and the object; blank lines pass.
+
+    Raises:
+        CorpusError: a line holds no JSON object.
+    """
+    for number, line in enumerate(lines_of(read_bytes(source), source), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise CorpusError(f"{source}, line {number}: not JSON ({error}).") from error
+        if not isinstance(record, dict):
+            raise CorpusError(f"{source}, line {number}: a JSON object was expected.")
+        yield f"{source}, line {number}", record

@@ -5,20 +5,34 @@ from pathlib import Path
 
 from ..errors import CorpusError
 from .conllu import read_conllu
-from .files import decode, existing_file, read_bytes
+from .coreference import BEGIN, read_conll_coreference
+from .files import decode, existing_file, lines_of, read_bytes
+from .pronouns import read_gap
+from .propbank import read_propbank
 from .text import Corpus, sha256_of, text_to_sentence
 
 
 def read_corpus(path: str | Path) -> Corpus:
-    """Read CoNLL-U (a file ending in `.conllu` or `.conll`) or plain text, one sentence a line.
+    """Read a corpus by its ending and its first line.
+
+    CoNLL coreference if the first line is `#begin document`; else CoNLL-U if it ends in `.conllu`
+    or `.conll`; PropBank frames if it ends in `.jsonl`; GAP if it ends in `.tsv` and its header
+    has `Pronoun-offset`; everything else as plain text, one sentence a line.
 
     Raises:
         CorpusError: no such file, no sentence in it, or malformed lines.
     """
     source = existing_file(path)
-    return (
-        read_conllu(source) if source.suffix in (".conllu", ".conll") else read_plain_text(source)
-    )
+    begin = next(lines_of(read_bytes(source), source), "")
+    if BEGIN.match(begin):
+        return read_conll_coreference(source)
+    if source.suffix in (".conllu", ".conll"):
+        return read_conllu(source)
+    if source.suffix == ".jsonl":
+        return read_propbank(source)
+    if source.suffix == ".tsv" and "Pronoun-offset" in begin.split("\t"):
+        return read_gap(source)
+    return read_plain_text(source)
 
 
 def read_plain_text(path: str | Path) -> Corpus:

@@ -1,5 +1,6 @@
 """Reading CoNLL-U, and the message for every kind of mistake."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,9 @@ MISTAKES = {
     ),
     "no relation": (GOOD.replace("\tpunct", "\t_"), "line 10.*no relation"),
     "unopened entity": (GOOD.replace("SpaceAfter=No", "Entity=9)"), "line 10.*'9', which is not"),
+    "crossed closing": (GOOD.replace("(1-person-new)", "1)"), "line 4.*'1', which is not open"),
+    "unknown brackets": (GOOD.replace("(1-person-new)", "1-person-new"), "line 4.*no brackets"),
+    "half a bracket": (GOOD.replace("(1-person-new)", "(1-person-new)("), "line 4.*no brackets"),
     "unclosed entity": (GOOD.replace("Entity=2)", "_"), "line 7.*'2' is never closed"),
     "empty": ("# just a comment\n\n", "no sentence"),
 }
@@ -66,6 +70,18 @@ def test_mistakes_name_the_line(tmp_path: Path, name: str) -> None:
     text, message = MISTAKES[name]
     with pytest.raises(BertologyError, match=message):
         read_conllu(written(tmp_path, text))
+
+
+def test_parts_of_a_discontinuous_mention_are_of_one_entity(tmp_path: Path) -> None:
+    text = GOOD.replace("(2-x(3-y-new)", "(2[1/2]-x)(3-y(2[2/2]-x").replace(
+        "Entity=2)", "Entity=2[2/2])3)"
+    )
+    (sentence,) = read_conllu(written(tmp_path, text)).sentences
+    assert sentence.mentions[1:] == (
+        Mention("2", 2, 4, "x"),
+        Mention("3", 2, 4, "y"),
+        Mention("2", 2, 3, "x"),
+    )
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
@@ -104,4 +120,6 @@ def test_ewt_dev(shared_file) -> None:
 def test_gum_mentions(shared_file) -> None:
     corpus = read_corpus(shared_file("coref/gum/gum-dev-permissive.conllu"))
     assert (len(corpus), len(corpus.documents)) == (438, 12)
-    assert sum(len(s.mentions) for s in corpus.sentences) == 2993
+    sizes = Counter((s.document, m.entity) for s in corpus.sentences for m in s.mentions)
+    assert (sizes.total(), len(sizes)) == (2993, 1589)
+    assert sum(size > 1 for size in sizes.values()) == 421
