@@ -43,26 +43,36 @@ def _layer(
     seed: int,
 ) -> pd.DataFrame:
     chosen = [(*STATISTICS, OTHER).index(name) for name in present]
-    values, baselines = values[..., chosen], baselines[:, None, chosen]
+    columns = mean_columns(values[..., chosen], baselines[:, None, chosen], counts, seed=seed)
+    index = pd.MultiIndex.from_product(
+        [[layer], range(values.shape[1]), present], names=["layer", "head", "statistic"]
+    )
+    return pd.DataFrame(columns, index=index).reset_index()
+
+
+def mean_columns(
+    values: np.ndarray, baselines: np.ndarray, counts: np.ndarray, *, seed: int
+) -> dict[str, object]:
+    """Means over sentences with intervals and baselines: columns with a row for each cell.
+
+    Args:
+        values: (unit, …), sums over the sentences of each unit; overwritten.
+        baselines: of a shape that broadcasts to that of `values`.
+        counts: (unit,), sentences in each unit; units without any do not count.
+    """
     mean, low, high = bootstrap_ratio(values, counts, seed=seed)
-    # In place (the choice above made a copy): with sentences as units this is the largest array.
+    # In place: with sentences as units this is the largest array.
     values -= baselines
     gap, gap_low, gap_high = bootstrap_ratio(values, counts, seed=seed)
-    index = pd.MultiIndex.from_product(
-        [[layer], range(len(mean)), present], names=["layer", "head", "statistic"]
-    )
-    table = pd.DataFrame(
-        {
-            "mean": mean.ravel(),
-            "ci_low": low.ravel(),
-            "ci_high": high.ravel(),
-            "n": int(counts.sum()),
-            "baseline": (mean - gap).ravel(),
-            "difference": gap.ravel(),
-            "difference_low": gap_low.ravel(),
-            "difference_high": gap_high.ravel(),
-            "descriptive": bool(is_descriptive(int(counts.sum()), len(counts))),
-        },
-        index=index,
-    )
-    return table.reset_index()
+    sentences = int(counts.sum())
+    return {
+        "mean": mean.ravel(),
+        "ci_low": low.ravel(),
+        "ci_high": high.ravel(),
+        "n": sentences,
+        "baseline": (mean - gap).ravel(),
+        "difference": gap.ravel(),
+        "difference_low": gap_low.ravel(),
+        "difference_high": gap_high.ravel(),
+        "descriptive": bool(is_descriptive(sentences, int((counts > 0).sum()))),
+    }
