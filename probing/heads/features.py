@@ -161,7 +161,7 @@ class _Sums:
             if other >= 0 and len(places[other]):
                 largest = received[places[other]].max(0)
                 sums.gap[units[other]] -= largest
-                sums.null += largest
+                sums.null[...] += largest
         if sums is None:
             raise CorpusError("The pass holds no sentence.")
         return sums
