@@ -5,32 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...corpora import Mention, Sentence
-
-#: Where the corpus has no tree, a span ends before the first of these that is not its first word.
-_MODIFIER_STARTS = frozenset(
-    (
-        "of", "in", "on", "at", "to", "for", "from", "with", "by", "about", "as", "into", "over",
-        "under", "between", "after", "before", "during", "without", "that", "which", "who", "whom",
-        "whose", "where", "when", ",", ";", ":", "-", "--", "(", "[",
-    )
-)  # fmt: skip
-
-
-def head_word(sentence: Sentence, start: int, end: int) -> int:
-    """The word that stands for a span: the first whose head lies outside of it.
-
-    Without a tree: the last word before the first preposition, relative or punctuation mark that
-    is not the span's first word ("the king" of "the king of France, who …").
-    """
-    if sentence.heads:
-        for word in range(start, end):
-            if not start <= sentence.heads[word] < end:
-                return word
-    for word in range(start + 1, end):
-        if sentence.words[word].lower() in _MODIFIER_STARTS:
-            return word - 1
-    return end - 1
+from ...corpora import Sentence
+from ...corpora.mentions import head_word
 
 
 @dataclass(frozen=True)
@@ -40,8 +16,10 @@ class Anaphor:
     mention: int
     """Its number among the mentions of the text."""
     word: int
+    others: tuple[tuple[int, int], ...]
+    """The mentions it may refer to: the number of each, and its head word."""
     candidates: tuple[int, ...]
-    """Head words, without doubles and without its own, in the order of the text."""
+    """Their head words without doubles, in the order of the text."""
     correct: tuple[bool, ...]
     """Whether a mention of the same entity has that head word."""
 
@@ -50,30 +28,29 @@ def anaphors(sentence: Sentence, candidates: str) -> list[Anaphor]:
     """Mentions of an entity that has another mention among the candidates.
 
     Args:
-        candidates: `preceding` (mentions that begin before it), or `all` other mentions for
-            passages that ask what a pronoun means: only mentions of the kind `pronoun` are then
-            anaphors.
+        candidates: `preceding` (mentions that begin before it and whose head word stands before
+            its own), or `all` other mentions for passages that ask what a pronoun means: only
+            mentions of the kind `pronoun` are then anaphors. A mention with the same head word
+            is never a candidate.
     """
     heads = [head_word(sentence, m.start, m.end) for m in sentence.mentions]
     found = []
     for number, mention in enumerate(sentence.mentions):
         if candidates == "all" and mention.kind != "pronoun":
             continue
-        words: dict[int, bool] = {}
-        for other, word in zip(sentence.mentions, heads, strict=True):
-            if other is not mention and word != heads[number] and (
-                candidates == "all" or _before(other, mention)
-            ):  # fmt: skip
-                words[word] = words.get(word, False) or other.entity == mention.entity
-        if any(words.values()):
-            order = sorted(words)
-            correct = tuple(words[word] for word in order)
-            found.append(Anaphor(number, heads[number], tuple(order), correct))
+        right: dict[int, bool] = {}
+        others = []
+        for other, word in sorted(enumerate(heads), key=lambda pair: pair[1]):
+            before = sentence.mentions[other].start < mention.start and word < heads[number]
+            if word != heads[number] and (before or candidates == "all"):
+                others.append((other, word))
+                same = sentence.mentions[other].entity == mention.entity
+                right[word] = right.get(word, False) or same
+        if any(right.values()):
+            found.append(
+                Anaphor(number, heads[number], tuple(others), tuple(right), tuple(right.values()))
+            )
     return found
-
-
-def _before(other: Mention, mention: Mention) -> bool:
-    return (other.start, -other.end) < (mention.start, -mention.end)
 
 
 @dataclass(frozen=True)
@@ -84,6 +61,16 @@ class Link:
     predicate: int
     argument: tuple[int, ...]
     """The head word of the argument; all its words where the corpus has no tree."""
+
+    @property
+    def pairs(self) -> list[frozenset[int]]:
+        """The predicate with each word of the argument."""
+        return [frozenset((self.predicate, word)) for word in self.argument]
+
+    def moved(self, by: int) -> "Link":
+        """The same link so many words further on."""
+        argument = tuple(word + by for word in self.argument)
+        return Link(self.role, self.predicate + by, argument)
 
 
 def links(sentence: Sentence) -> list[Link]:
@@ -103,25 +90,21 @@ def links(sentence: Sentence) -> list[Link]:
 def shuffled(linked: Sequence[Link], words: int, seed: Sequence[int]) -> list[Link | None]:
     """For each link a word pair of the same sentence, as far apart in the same direction.
 
-    None where the sentence has no other such pair.
+    No pair of words that is linked, in whatever direction, and none twice; None where the sentence
+    has no other such pair.
 
     Args:
         words: how many the sentence has.
         seed: of the draw.
     """
     generator = np.random.default_rng(list(seed))
-    taken = {(link.predicate, word) for link in linked for word in link.argument}
+    taken = {pair for link in linked for pair in link.pairs}
     found: list[Link | None] = []
     for link in linked:
-        offsets = [word - link.predicate for word in link.argument]
-        places = [
-            place
-            for place in range(words)
-            if all(0 <= place + o < words and (place, place + o) not in taken for o in offsets)
-        ]
-        if places:
-            place = int(generator.choice(places))
-            found.append(Link(link.role, place, tuple(place + o for o in offsets)))
-        else:
-            found.append(None)
+        first, *_, last = sorted((link.predicate, *link.argument))
+        moved = [link.moved(by) for by in range(-first, words - last)]
+        free = [other for other in moved if taken.isdisjoint(other.pairs)]
+        chosen = free[int(generator.integers(len(free)))] if free else None
+        found.append(chosen)
+        taken.update(chosen.pairs if chosen else [])
     return found
