@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from bertology.corpora import Corpus, Mention, Sentence
+from bertology.corpora import Corpus, Mention, Sentence, read_conllu
+from bertology.corpora.passages import passages
 from bertology.corpora.text import words_to_sentence
 from bertology.errors import CaptureError, CorpusError
 from bertology.probing.heads import coreference, scan_heads
@@ -222,3 +223,30 @@ def test_heads_no_better_than_baselines_are_seldom_flagged(monkeypatch) -> None:
     # Better ones are: the same data against baselines that are right less often.
     table = best_coreference_heads(drawn(generator, baseline=0.05, heads=0.5, n=80))
     assert (table["p_adjusted"] < 0.05).all()
+
+
+def test_rules_on_real_text_do_as_published(scan_of_maps, shared_file, demo) -> None:
+    treebank = read_conllu(shared_file("coref/gum/gum-dev-permissive.conllu"))
+    joined = passages(treebank, demo.tokenizer, max_tokens=128).sentences
+    maps = [np.zeros((1, 1, len(s), len(s))) for s in joined]
+    table = coreference_baselines(scan_of_maps(joined, maps, ANTECEDENTS))
+    found = table.pivot(index="baseline", columns="mention_type", values="accuracy")
+    # Clark et al. 2019, table 3, on OntoNotes; GUM is other text, with more candidates.
+    for baseline, published in (("nearest", 0.27), ("head_match", 0.52), ("rule_sieve", 0.69)):
+        assert abs(found.loc[baseline, "all"] - published) < 0.1
+    assert (found.loc["rule_sieve"] > found.loc["head_match"] + 0.1).all()
+    assert (found.loc["head_match"] > found.loc["nearest"] + 0.1).all()
+    assert set(found.columns) == {"all", "pronoun", "proper", "nominal"}
+
+
+@pytest.mark.slow
+def test_heads_on_real_text(shared_file, demo) -> None:
+    treebank = read_conllu(shared_file("coref/gum/gum-dev-permissive.conllu"))
+    scan = scan_heads(demo, passages(treebank, demo.tokenizer), options=ANTECEDENTS)
+    best = best_coreference_heads(scan).set_index("mention_type")
+    rules = coreference_baselines(scan).set_index(["baseline", "mention_type"])
+    assert (best["baseline"] == "rule_sieve").all()
+    for name, row in best.iterrows():
+        # As in the paper: far better than the nearest mention, no better than the rules.
+        assert row["ci_low"] > rules.loc[("nearest", name), "ci_high"] + 0.1
+        assert row["p_adjusted"] > 0.05

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bertology.corpora import Argument, Corpus, Frame, Sentence
+from bertology.corpora import Argument, Corpus, Frame, Sentence, read_conllu
+from bertology.corpora.propbank import read_propbank
 from bertology.corpora.text import words_to_sentence
 from bertology.errors import CaptureError, CorpusError
 from bertology.probing.heads import scan_heads
@@ -122,3 +123,19 @@ def test_text_without_links_is_refused(tiny_model, scan_of_maps) -> None:
     scan = scan_of_maps([linked(0, (0, 1))], [np.ones((1, 1, WORDS, WORDS))], LINKS)
     with pytest.raises(CorpusError, match=r"'A0' .*its roles ARG0"):
         semantic_table(scan, role="A0")
+
+
+@pytest.mark.slow
+def test_heads_of_places_lie_beyond_the_percentile_and_not_beyond_shuffled_pairs(
+    shared_file, demo
+) -> None:
+    treebank = read_conllu(shared_file("ud/en_ewt-ud-dev.conllu"))
+    corpus = read_propbank(shared_file("srl/ewt-dev-propbank.jsonl"), treebank).first(500)
+    scan = scan_heads(demo, corpus, options=LINKS)
+    table = semantic_table(scan).set_index(["direction", "layer", "head"])
+    # The demo's L0H2 attends to the next and the previous word; L3H1 to objects, among others.
+    places = table.loc["predicate_to_argument", 0, 2]
+    assert places["above"] and places["p_adjusted"] > 0.5 and abs(places["difference"]) < 0.02
+    objects = semantic_table(scan, role="ARG1").set_index(["direction", "layer", "head"])
+    knows = objects.loc["predicate_to_argument", 3, 1]
+    assert knows["p_adjusted"] < 0.001 and knows["mean"] > 2 * knows["shuffled"]
