@@ -91,9 +91,9 @@ def _word_rows(scan: HeadScan, feature: Feature, zeros: bool, seed: int) -> pd.D
             for sentence in scan.sentences
         ]
         counted |= np.array(annotated)
-    partners = _partners(scan, seed)
-    sums = _Sums.of(scan.rows("received", scan.words), places, partners, scan.units)
-    return _rows(feature.name, sums, scan.units, counted, counted & (partners >= 0), seed)
+    served = _served(scan, seed)
+    sums = _Sums.of(scan.rows("received", scan.words), places, served, scan.units)
+    return _rows(feature.name, sums, scan.units, counted, counted & (served >= 0), seed)
 
 
 def _special_rows(scan: HeadScan, name: str, seed: int) -> pd.DataFrame:
@@ -104,20 +104,20 @@ def _special_rows(scan: HeadScan, name: str, seed: int) -> pd.DataFrame:
     return _rows(name, sums, scan.units, one == 1, one == 0, seed)
 
 
-def _partners(scan: HeadScan, seed: int) -> np.ndarray:
-    """For each sentence another one of as many words, -1 where there is none: (sentence,).
+def _served(scan: HeadScan, seed: int) -> np.ndarray:
+    """The sentence of as many words that each serves as partner, -1 for none: (sentence,).
 
-    Sentences of one length stand in a ring, in random order. One that has a word without tokens
-    takes no part: nothing can attend to that word.
+    Sentences of one length stand in a ring, in random order, so that each that serves is served.
+    One that has a word without tokens takes no part: nothing can attend to that word.
     """
     generator = np.random.default_rng(seed)
     lengths = np.where([tokens.all() for tokens in scan.word_tokens], scan.words, 0)
-    partners = np.full(len(lengths), -1)
+    served = np.full(len(lengths), -1)
     for length in np.unique(lengths[lengths > 0]):
         ring = generator.permutation(np.flatnonzero(lengths == length))
         if len(ring) > 1:
-            partners[ring] = np.roll(ring, 1)
-    return partners
+            served[ring] = np.roll(ring, 1)
+    return served
 
 
 @dataclass(frozen=True)
@@ -134,18 +134,16 @@ class _Sums:
     def of(
         rows: Iterable[tuple[int, np.ndarray]],
         places: Sequence[np.ndarray],
-        partners: np.ndarray,
+        served: np.ndarray,
         units: np.ndarray,
     ) -> "_Sums":
-        """Add up the largest row at the places of each sentence, and of its partner's rows.
+        """Add up the largest row at the places of each sentence, and of the one that it serves.
 
-        A partner's rows are read once, when its turn comes: nothing is held until then.
+        Rows are used when they are read, and not held.
 
         Args:
             rows: the number of each sentence with (row, layer, head).
         """
-        served = np.full(len(partners), -1)
-        served[partners[partners >= 0]] = np.flatnonzero(partners >= 0)
         sums: _Sums | None = None
         for sentence, received in rows:
             if sums is None:
@@ -155,7 +153,7 @@ class _Sums:
             if len(places[sentence]):
                 largest = received[places[sentence]].max(0)
                 sums.own[units[sentence]] += largest
-                if partners[sentence] >= 0:
+                if served[sentence] >= 0:
                     sums.gap[units[sentence]] += largest
             other = served[sentence]
             if other >= 0 and len(places[other]):

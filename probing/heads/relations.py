@@ -99,15 +99,6 @@ class Dependents:
         marks = [label for label in self.relations if universal(label) == "punct"]
         return np.flatnonzero(~np.isin(self.relation, marks))
 
-    @property
-    def units(self) -> int:
-        """How many units there are."""
-        return int(self.unit.max()) + 1
-
-    def per_unit(self, rows: np.ndarray) -> np.ndarray:
-        """How many of the dependents `rows` each unit has: (unit,)."""
-        return np.bincount(self.unit[rows], minlength=self.units)
-
     def offset_correct(self) -> np.ndarray:
         """Whether dependent + offset is the head: (dependent, offset), in order of `OFFSETS`."""
         offsets = np.where(self.head < 0, 0, self.head - self.word)

@@ -16,7 +16,7 @@ from bertology.corpora.text import text_to_sentence, words_to_sentence
 from bertology.probing.heads import HeadScan, scan_heads
 from bertology.probing.heads.features import (
     COLUMNS,
-    _partners,
+    _served,
     feature_table,
     left_out_features,
 )
@@ -194,17 +194,40 @@ def null_data(runs: int, tmp_path: Path) -> None:
 def test_partners_are_other_sentences_of_as_many_words(tmp_path) -> None:
     sentences = [tagged("VNXXXX"[:length], i) for i, length in enumerate([2] * 9 + [3] * 2 + [5])]
     blank = torch.tensor([1, 0], dtype=torch.int16)  # a word without tokens
-    records = [
-        {"word_tokens": blank} if i == 4 else {} for i in range(len(sentences))
-    ]  # fmt: skip
+    records = [{"word_tokens": blank} if i == 4 else {} for i in range(len(sentences))]
     scan = scan_of(tmp_path, sentences, records)
-    partners = _partners(scan, 0)
-    assert partners[[4, 11]].tolist() == [-1, -1]
-    paired = np.flatnonzero(partners >= 0)
-    assert (scan.words[paired] == scan.words[partners[paired]]).all()
-    assert (partners[paired] != paired).all()
-    assert sorted(partners[paired]) == paired.tolist()  # each serves one other
-    assert (partners == _partners(scan, 0)).all() and (partners != _partners(scan, 1)).any()
+    served = _served(scan, 0)
+    assert served[[4, 11]].tolist() == [-1, -1]
+    paired = np.flatnonzero(served >= 0)
+    assert (scan.words[paired] == scan.words[served[paired]]).all()
+    assert (served[paired] != paired).all()
+    assert sorted(served[paired]) == paired.tolist()  # each that serves is served once
+    assert (served == _served(scan, 0)).all() and (served != _served(scan, 1)).any()
+
+
+def test_words_without_tokens_have_no_feature(tokenizer_of, tmp_path) -> None:
+    # The only verb of the second sentence has no token, so no row speaks of it.
+    even = {"received": torch.full((2, 1, 1), 0.25), "received_specials": torch.zeros(1, 1, 1, 2)}
+    blank = {"word_tokens": torch.tensor([1, 0], dtype=torch.int16)}
+    sentences = [tagged("NV", 0), tagged("NV", 1)]
+    table = feature_table(scan_of(tmp_path, sentences, [even, {**even, **blank}]))
+    rows = table.set_index("feature")
+    assert rows.loc["noun", ["n", "mean"]].tolist() == [2, 0.25]
+    assert rows.loc["verb", ["n", "mean"]].tolist() == [1, 0.25]
+    assert (rows["n_paired"] == 0).all()
+
+
+def test_zeros_are_not_counted_for_negation(tmp_path) -> None:
+    feats = [("Polarity=Neg", "_"), ("_", "Number=Sing")]
+    sentences = [
+        words_to_sentence(["w1", "w2"], id=str(i), upos=("VERB", "NOUN"), feats=each)
+        for i, each in enumerate(feats)
+    ]
+    kept = {"received": torch.full((2, 1, 1), 0.2), "received_specials": torch.zeros(1, 1, 1, 2)}
+    scan = scan_of(tmp_path, sentences, [kept, kept])
+    for absent in ("skip", "zero"):
+        row = feature_table(scan, absent=absent).set_index("feature").loc["negation"]
+        assert row["n"] == 1 and row["mean"] == pytest.approx(0.2)
 
 
 def marked(name: str, **annotation) -> list[int]:
@@ -314,4 +337,4 @@ def test_heads_of_a_model_know_kinds_of_word_but_not_those_of_another_sentence(
 def test_heads_of_a_model_on_a_treebank(demo, shared_file) -> None:
     corpus = read_conllu(shared_file("ud/en_ewt-ud-dev.conllu")).first(800)
     real, other = real_and_swapped(demo, corpus)
-    assert real > 0.4 and other < 0.01
+    assert real > 0.2 and other < 0.01

@@ -43,6 +43,7 @@ def test_merged_labels_drop_subtypes() -> None:
 def test_all_of_every_word_counts_punctuation_and_a_root_that_nothing_gets_right() -> None:
     scored = gold_dependents([PASSIVE], ONES, [0])
     every = gold_dependents([PASSIVE], ONES, [0], all_words="every")
+    assert "root" not in every.relations and len(every.of("all")) == 7
     # A perfect head, but that the root, having no head to point to, points at nothing (-1).
     heads = np.array(PASSIVE.heads)
     predictions = [(0, heads[:, None, None, None].repeat(2, 3))]
