@@ -10,12 +10,16 @@ from .sites import Site
 
 
 def refuse_infinite(
-    values: np.ndarray, sites: Sequence[Site], encodings: Sequence[Encoding]
+    values: np.ndarray,
+    sites: Sequence[Site],
+    encodings: Sequence[Encoding],
+    name: str = "attention",
 ) -> None:
     """Refuse NaN or infinite numbers of a batch, naming where they are.
 
     Args:
         values: (sentence, site, …).
+        name: what they are of a site.
 
     Raises:
         CaptureError: some value is not finite.
@@ -24,7 +28,7 @@ def refuse_infinite(
     if len(bad):
         sentence, site = encodings[bad[0][0]].sentence, sites[bad[0][1]]
         raise CaptureError(
-            f"The attention of {site} is NaN or infinite in sentence {sentence.id!r} "
+            f"The {name} of {site} is NaN or infinite in sentence {sentence.id!r} "
             f"({sentence.text[:60]!r}). The weights may be damaged, or the type too narrow "
             "(float16): load the model in float32 or bfloat16, or leave the sentence out."
         )

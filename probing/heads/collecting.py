@@ -1,6 +1,7 @@
 """What a pass keeps of each text of a batch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
@@ -14,6 +15,7 @@ from ...corpora import Encoding
 from ...models import LoadedModel
 from .answers import READERS
 from .divergence import Divergences
+from .gradients import gradient_records
 from .options import DEFAULT, ScanOptions
 from .queries import query_means, row_counts
 from .received import Received
@@ -26,18 +28,16 @@ def scan_batch(
     model: LoadedModel, batch: Batch, options: ScanOptions = DEFAULT
 ) -> Sequence[Record]:
     """What `scan_heads` keeps of each text of a batch."""
+    batch = _read(batch, options)
     collectors = _collectors(batch, options)
 
     def observe(event: Event) -> None:
         for collector in collectors.values():
             collector.observe(event)
 
-    inputs = batch.inputs
-    if options.segment_ids == "zeros" and "token_type_ids" in inputs:
-        inputs = {**inputs, "token_type_ids": torch.zeros_like(inputs["token_type_ids"])}
     hook = Hook(observe=observe, block=block_size(batch.mask.device))
     with torch.no_grad(), hooked(model.reader, hook) as sites:
-        model.reader(**inputs)
+        model.reader(**batch.inputs)
     records = _statistics(collectors["rows"], sites, batch)
     kept = [
         collectors[name].records(sites)
@@ -45,10 +45,20 @@ def scan_batch(
         if name in collectors
     ]
     kept.append(_words(collectors.get("words"), sites, batch, options))
+    if "gradients" in options.parts:
+        kept.append(gradient_records(model, batch, options))
     return [
         {**record, **{key: value for part in kept for key, value in part[i].items()}}
         for i, record in enumerate(records)
     ]
+
+
+def _read(batch: Batch, options: ScanOptions) -> Batch:
+    """The batch as the model reads it."""
+    segments = batch.inputs.get("token_type_ids")
+    if options.segment_ids == "tokenizer" or segments is None:
+        return batch
+    return replace(batch, inputs={**batch.inputs, "token_type_ids": torch.zeros_like(segments)})
 
 
 def _collectors(batch: Batch, options: ScanOptions) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ...corpora.text import units_of
 from ...errors import CaptureError
 from ...models import LoadedModel
 from .collecting import scan_batch
+from .gradients import loss_of
 from .options import DEFAULT, ScanOptions
 from .rows import STATISTICS
 
@@ -141,14 +142,18 @@ def scan_heads(
 
     Raises:
         CorpusError: no sentence fits the model.
-        CaptureError: the model's attention cannot be captured, or a worker died.
+        CaptureError: the model's attention cannot be captured, or gradients are asked for of a
+            model with two stacks, or a worker died.
         OutputError: the folder holds another pass, or cannot be written.
     """
+    chosen = options or DEFAULT
+    # A model that does not suit is refused before the corpus is encoded.
+    if "gradients" in chosen.parts:
+        loss_of(model)
     with hooked(model.reader):
-        pass  # a model without attention is refused before the corpus is encoded
+        pass
     with ExitStack() as stack:
         place = _temporary(stack) if folder is None else Path(folder)
-        chosen = options or DEFAULT
         task = Task("heads", partial(scan_batch, options=chosen), chosen.as_dict())
         done = run_pass(model, corpus, task, place, workers=workers)
         # From here on, a temporary folder lives as long as the shards in it are in use.
