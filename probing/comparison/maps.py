@@ -139,7 +139,7 @@ def cosines(first: Tensor, second: Tensor, rows: Rows) -> Tensor:
 
 
 def divergences(first: Tensor, second: Tensor, rows: Rows) -> Tensor:
-    """Jensen–Shannon divergence (nats, mean over rows) of heads of the same number: (text, head)."""
+    """Jensen–Shannon divergence of heads of the same number, nats, mean over rows: (text, head)."""
     return rows.means(_divergence(first, second, _entropy(first), _entropy(second)))
 
 

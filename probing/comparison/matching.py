@@ -28,6 +28,10 @@ class Matching:
     counts: np.ndarray
     """Texts in these sums."""
 
+    def of_odd_units(self) -> np.ndarray:
+        """(head of first,), divergence of the pairs that the even units chose, on odd units."""
+        return self.jsd[1::2].sum(0) / self.counts[1::2].sum(0)
+
 
 def match_heads(shards: Shards, units: np.ndarray) -> Matching:
     """Match heads by the Hungarian method on Jensen–Shannon divergence.

@@ -22,7 +22,7 @@ from .similarity import (
 #: descriptive.
 ENOUGH = 10
 #: Blocks of units that the jackknife leaves out in turn.
-BLOCKS = 50
+BLOCKS = 20
 #: Tokens whose pairs RSA looks at, and permutations of the Mantel test.
 RSA_TOKENS, PERMUTATIONS = 200, 999
 #: `cka_standardised` gives each dimension the same variance, so that no outlier dimension decides.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import pdist, squareform
+from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
@@ -109,9 +109,12 @@ def dissimilarity_ranks(states: np.ndarray) -> np.ndarray:
 
     The product of two is Spearman's ρ.
     """
-    ranks = rankdata(pdist(_centred(states), "cosine"))
-    ranks -= ranks.mean()
+    centred = _centred(states)
     with np.errstate(invalid="ignore"):
+        directions = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+        cosines = (directions @ directions.T)[np.triu_indices(len(states), k=1)]
+        ranks = rankdata(-cosines)
+        ranks -= ranks.mean()
         return ranks / np.linalg.norm(ranks)
 
 
