@@ -18,7 +18,6 @@ from ..capture.verify import CHECKS
 from ..corpora import Corpus, Examples, read_corpus, read_examples, sample_treebank
 from ..errors import BertologyError, CorpusError
 from ..models import LoadedModel, load_model
-from ..probing.heads import HeadAnalysis, analyse_heads
 from ..probing.representations import Probes
 from ..probing.representations import probe as probe_layers
 from .run import Run, file_hash, skipped_texts
@@ -85,25 +84,6 @@ class Common:
         return self.loading.load(self.model)
 
 
-def heads(common: Common, corpus_file: Path, workers: int | None) -> None:
-    """`bertology heads`."""
-    corpus = read_corpus(corpus_file).first(common.limit)
-    model = common.load()
-    run = common.open(model, corpus=str(corpus_file), corpus_sha256=corpus.sha256)
-    analysis = run.result(
-        "heads",
-        HeadAnalysis,
-        lambda: analyse_heads(
-            model, corpus, seed=common.seed, folder=run.shards("heads"), workers=workers
-        ),
-    )
-    written = [run.table("heads.csv", analysis.table)]
-    if analysis.has_relations:
-        written.append(run.table("relations.csv", analysis.relations))
-        written.append(run.table("best_heads.csv", analysis.best))
-    _finish(run, written, skipped_texts(analysis.provenance))
-
-
 def probe(common: Common, train_file: Path, eval_file: Path, task: str) -> None:
     """`bertology probe`."""
     train, evaluate = read_corpus(train_file).first(common.limit), read_corpus(eval_file)
@@ -119,7 +99,7 @@ def probe(common: Common, train_file: Path, eval_file: Path, task: str) -> None:
         Probes,
         lambda: probe_layers(model, train, evaluate, tasks=(task,), seed=common.seed),
     )
-    _finish(run, [run.table("probes.csv", probes.table)], skipped_texts(probes.provenance))
+    finish(run, [run.table("probes.csv", probes.table)], skipped_texts(probes.provenance))
 
 
 def explain(
@@ -153,7 +133,7 @@ def explain(
         run.table("faithfulness.csv", explanation.faithfulness),
         run.text("verdict.json", json.dumps(verdict.as_dict(), indent=1, ensure_ascii=False)),
     ]
-    _finish(run, written, skipped_texts(explanation.provenance))
+    finish(run, written, skipped_texts(explanation.provenance))
     for claim in verdict.claims:
         print(claim.sentence)
 
@@ -187,7 +167,7 @@ def ablate(
         run.table("ablation.csv", ablation.table),
         run.table("importance.csv", gradients.table),
     ]
-    _finish(run, written, skipped_texts(ablation.provenance))
+    finish(run, written, skipped_texts(ablation.provenance))
 
 
 def ablate_study(common: Common, study_file: Path) -> None:
@@ -216,7 +196,7 @@ def ablate_study(common: Common, study_file: Path) -> None:
                 parts.append(
                     ablation.table.assign(model=name, data=Path(study.data[d]).name, seed=seed)
                 )
-    _finish(run, [run.table("ablation.csv", pd.concat(parts, ignore_index=True))], "")
+    finish(run, [run.table("ablation.csv", pd.concat(parts, ignore_index=True))], "")
 
 
 def report(common: Common, corpus_file: Path | None, sentence: str | None) -> Path:
@@ -280,7 +260,7 @@ def _report_corpus(common: Common, corpus_file: Path | None) -> Corpus:
     return corpus.first(common.limit)
 
 
-def _finish(run: Run, written: list[Path], note: str) -> None:
+def finish(run: Run, written: list[Path], note: str) -> None:
     run.close()
     if note:
         print(note)

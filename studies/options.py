@@ -38,7 +38,11 @@ Workers = Annotated[
     ),
 ]
 CorpusFile = Annotated[
-    Path, typer.Option(help="CoNLL-U (.conllu) or plain text, one sentence a line.")
+    Path,
+    typer.Option(
+        help="CoNLL-U (.conllu), CoNLL coreference columns, PropBank (.jsonl), GAP (.tsv), or "
+        "plain text, one sentence a line."
+    ),
 ]
 DATA_HELP = (
     "TSV, CSV or JSONL with text and optionally text_pair, label, rationale; SST trees; "

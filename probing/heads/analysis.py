@@ -1,77 +1,136 @@
-"""The `heads` analysis: statistics of every head, and the relations heads follow."""
+"""The `heads` analysis: one pass over a corpus, and everything that it says of every head."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ...corpora import Corpus
+from ...errors import CaptureError
 from ...models import LoadedModel, provenance
 from ...results import Result
-from .best import COLUMNS, best_heads
-from .examples import sample_predictions
-from .relations import gold_dependents, relation_table, score
+from .analyses import ANALYSES, AnalysisOptions, not_fed
+from .best import COLUMNS
+from .options import DEFAULT, ScanOptions
+from .relations import gold_dependents
 from .roles import head_roles
 from .rows import OTHER
-from .scan import scan_heads
+from .scan import HeadScan, scan_heads
 from .statistics import statistics_table
+
+#: What is analysed if nothing is said: what costs the pass next to nothing.
+USUAL = ("queries", "patterns", "relations")
 
 
 @dataclass(frozen=True, repr=False)
 class HeadAnalysis(Result):
-    """`table` is `heads.csv`; the others are empty for text without trees."""
+    """`table` is `heads.csv`; a table is empty where its analysis was not asked for or not fed.
 
-    relations: pd.DataFrame
-    best: pd.DataFrame
+    docs/tables.md says what every column means.
+    """
+
     roles: pd.DataFrame
-    examples: pd.DataFrame
+    by_query: pd.DataFrame = field(default_factory=pd.DataFrame)
+    patterns: pd.DataFrame = field(default_factory=pd.DataFrame)
+    head_patterns: pd.DataFrame = field(default_factory=pd.DataFrame)
+    relations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    best: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
+    examples: pd.DataFrame = field(default_factory=pd.DataFrame)
+    features: pd.DataFrame = field(default_factory=pd.DataFrame)
+    coreference: pd.DataFrame = field(default_factory=pd.DataFrame)
+    coreference_baselines: pd.DataFrame = field(default_factory=pd.DataFrame)
+    best_coreference: pd.DataFrame = field(default_factory=pd.DataFrame)
+    semantic: pd.DataFrame = field(default_factory=pd.DataFrame)
+    clusters: pd.DataFrame = field(default_factory=pd.DataFrame)
+    cluster_test: pd.DataFrame = field(default_factory=pd.DataFrame)
+    cluster_stress: pd.DataFrame = field(default_factory=pd.DataFrame)
+    silhouettes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    gradients: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def has_relations(self) -> bool:
         return not self.relations.empty
 
+    @property
+    def not_fed(self) -> dict[str, str]:
+        """The analyses that were asked for and could not be fed, with what the corpus lacks."""
+        return dict(self.provenance.options.get("not_fed", {}))
+
 
 def analyse_heads(
     model: LoadedModel,
     corpus: Corpus,
+    analyses: Sequence[str] = USUAL,
     *,
+    scan_options: ScanOptions = DEFAULT,
+    options: AnalysisOptions | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
     workers: int | None = None,
 ) -> HeadAnalysis:
-    """What every head looks at, and which relation it follows where the corpus has trees.
+    """What every head looks at, from one pass over the corpus.
+
+    An analysis that the corpus cannot feed (relations without trees) is left out and named in
+    `not_fed`; the others run.
 
     Args:
+        analyses: names of `ANALYSES`, or `("all",)`; the statistics of `heads.csv` always come.
+        scan_options: how the pass is made; the parts it keeps follow from the analyses.
+        options: named variants of the analyses.
         folder: where the shards of the pass are kept, for an interrupted pass to go on; by
             default a temporary folder.
         workers: processes to share the pass out to (default: this process alone).
 
     Raises:
         CorpusError: no sentence fits the model.
-        CaptureError: the model's attention cannot be captured, or a worker died.
+        CaptureError: an unknown analysis, the model's attention cannot be captured, or a worker
+            died.
         OutputError: the folder holds another pass, or cannot be written.
     """
-    scan = scan_heads(model, corpus, folder, workers=workers)
+    names = _names(analyses)
+    asked = replace(scan_options, seed=seed)
+    lacking = not_fed(corpus, names, asked)
+    fed = [name for name in names if name not in lacking]
+    parts = tuple(part for name in fed if (part := ANALYSES[name].part) is not None)
+    scan = scan_heads(model, corpus, folder, options=replace(asked, parts=parts), workers=workers)
+    chosen = replace(options or AnalysisOptions(), seed=seed)
+    tables: dict[str, pd.DataFrame] = {}
+    for name in fed:
+        tables |= ANALYSES[name].tables(scan, chosen)
     means = statistics_table(
         scan.unit_sums(), np.bincount(scan.units), (*scan.present, OTHER), seed=seed
     )
-    relations, best, examples = pd.DataFrame(), pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame()
-    dependents = gold_dependents(scan.sentences, scan.word_tokens, scan.units.tolist())
-    if len(dependents):
-        correct = score(dependents, scan.predicted())
-        relations = relation_table(dependents, correct, seed=seed)
-        best = best_heads(dependents, correct, seed=seed)
-        named = list(best[["relation", "direction", "layer", "head"]].itertuples(index=False))
-        examples = sample_predictions(scan, dependents, correct, named, seed=seed)
     return HeadAnalysis(
         table=means[means["statistic"] != OTHER].reset_index(drop=True),
-        relations=relations,
-        best=best,
         roles=head_roles(means),
-        examples=examples,
         provenance=provenance(
-            model, corpus, seed=seed, skipped=scan.skipped,
-            dependents=len(dependents), pairs_without_tokens=dependents.left_out,
+            model, corpus, seed=seed, skipped=scan.skipped, not_fed=lacking,
+            analyses=list(fed), **_pairs(scan, chosen),
+            **{key: value for key, value in scan.options.as_dict().items() if key != "seed"},
         ),
+        **tables,
     )  # fmt: skip
+
+
+def _names(analyses: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(analyses, str):
+        analyses = (analyses,)
+    if tuple(analyses) == ("all",):
+        return tuple(ANALYSES)
+    if unknown := [name for name in analyses if name not in ANALYSES]:
+        raise CaptureError(
+            f"The analyses {unknown} do not exist; there are {', '.join(ANALYSES)}, and all."
+        )
+    return tuple(name for name in ANALYSES if name in analyses)
+
+
+def _pairs(scan: HeadScan, options: AnalysisOptions) -> dict[str, int]:
+    """How many pairs of words the relations are over."""
+    if "predictions" not in scan.options.parts:
+        return {}
+    dependents = gold_dependents(
+        scan.sentences, scan.word_tokens, scan.units.tolist(), labels=options.labels
+    )
+    return {"dependents": len(dependents), "pairs_without_tokens": dependents.left_out}

@@ -1,0 +1,142 @@
+"""The analyses of heads that one pass feeds: what each needs, and the tables it gives."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import pandas as pd
+
+from ...corpora import Corpus, Sentence
+from .best import best_heads
+from .by_query import by_query_table
+from .clusters import cluster_heads
+from .coreference import best_coreference_heads, coreference_baselines, coreference_table
+from .examples import sample_predictions
+from .features import feature_table
+from .importance import gradient_table
+from .options import ScanOptions
+from .patterns import head_patterns, pattern_table
+from .relations import gold_dependents, relation_table, score
+from .scan import HeadScan
+from .semantic import semantic_table
+from .spans import anaphors, links
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One analysis of a pass."""
+
+    tables: Callable[[HeadScan, "AnalysisOptions"], Tables]
+    part: str | None = None
+    """What the pass has to keep for it, besides the statistics."""
+    annotated: Callable[[Sentence, ScanOptions], bool] = field(default=lambda *_: True)
+    """Whether a sentence has what the analysis reads."""
+    lacking: str = ""
+    """What a corpus lacks in which no sentence has it."""
+
+
+@dataclass(frozen=True)
+class AnalysisOptions:
+    """Named variants of the analyses; the defaults are the better ones."""
+
+    labels: str = "subtypes"
+    """Of relations: as they are, or `universal`, without subtypes."""
+    all_words: str = "scored"
+    """Which words the relation `all` is over: see `relations.Dependents`."""
+    absent: str = "skip"
+    """Sentences without a feature: see `features.ABSENT`."""
+    seed: int = 0
+
+
+def _relations(scan: HeadScan, options: AnalysisOptions) -> Tables:
+    dependents = gold_dependents(
+        scan.sentences, scan.word_tokens, scan.units.tolist(), labels=options.labels,
+        all_words=options.all_words,
+    )  # fmt: skip
+    correct = score(dependents, scan.predicted())
+    best = best_heads(dependents, correct, seed=options.seed)
+    named = list(best[["relation", "direction", "layer", "head"]].itertuples(index=False))
+    return {
+        "relations": relation_table(dependents, correct, seed=options.seed),
+        "best": best,
+        "examples": sample_predictions(scan, dependents, correct, named, seed=options.seed),
+    }
+
+
+def _patterns(scan: HeadScan, options: AnalysisOptions) -> Tables:
+    return {
+        "patterns": pattern_table(scan, seed=options.seed),
+        "head_patterns": head_patterns(scan, seed=options.seed),
+    }
+
+
+def _coreference(scan: HeadScan, options: AnalysisOptions) -> Tables:
+    return {
+        "coreference": coreference_table(scan, seed=options.seed),
+        "coreference_baselines": coreference_baselines(scan, seed=options.seed),
+        "best_coreference": best_coreference_heads(scan, seed=options.seed),
+    }
+
+
+def _clusters(scan: HeadScan, options: AnalysisOptions) -> Tables:
+    found = cluster_heads(scan, seed=options.seed)
+    return {
+        "clusters": found.heads,
+        "cluster_test": found.test,
+        "cluster_stress": found.stress,
+        "silhouettes": found.silhouettes,
+    }
+
+
+def _one(name: str, table: Callable[..., pd.DataFrame]) -> Callable[..., Tables]:
+    return partial(_only, name, table)
+
+
+def _only(
+    name: str, table: Callable[..., pd.DataFrame], scan: HeadScan, options: AnalysisOptions
+) -> Tables:
+    return {name: table(scan, seed=options.seed)}
+
+
+def _features(scan: HeadScan, options: AnalysisOptions) -> Tables:
+    return {"features": feature_table(scan, seed=options.seed, absent=options.absent)}
+
+
+ANALYSES: dict[str, Analysis] = {
+    "queries": Analysis(_one("by_query", by_query_table)),
+    "patterns": Analysis(_patterns),
+    "relations": Analysis(
+        _relations, "predictions", lambda sentence, _: bool(sentence.heads), "dependency trees"
+    ),
+    "features": Analysis(
+        _features,
+        "received",
+        lambda sentence, _: bool(sentence.upos or sentence.deprels),
+        "part-of-speech tags and dependency relations",
+    ),
+    "coreference": Analysis(
+        _coreference,
+        "antecedents",
+        lambda sentence, options: bool(anaphors(sentence, options.candidates)),
+        "mentions that refer to another mention of the same text",
+    ),
+    "semantic": Analysis(
+        _one("semantic", semantic_table),
+        "links",
+        lambda sentence, _: bool(links(sentence)),
+        "predicates with arguments",
+    ),
+    "clusters": Analysis(_clusters, "divergence"),
+    "gradients": Analysis(_one("gradients", gradient_table), "gradients"),
+}
+
+
+def not_fed(corpus: Corpus, names: tuple[str, ...], options: ScanOptions) -> dict[str, str]:
+    """The analyses that a corpus cannot feed, and what it lacks."""
+    return {
+        name: f"the corpus has no {ANALYSES[name].lacking}"
+        for name in names
+        if not any(ANALYSES[name].annotated(sentence, options) for sentence in corpus.sentences)
+    }
