@@ -101,7 +101,7 @@ def pattern_classes(scan: HeadScan, thresholds: Thresholds = DEFAULT_THRESHOLDS)
 
     Special columns are [CLS] and all [SEP]; the first token where the tokenizer has neither.
     """
-    special = [name for name in ("cls", "sep") if name in scan.present] or ["first"]
+    special = tuple(name for name in scan.present if name in ("cls", "sep")) or ("first",)
     columns = [STATISTICS.index(name) for name in special]
     chance = _masses(scan.baselines, scan.shards.gather("own_segment_baseline"), columns)
     shards = zip(scan.shards.tensors("statistics"), scan.shards.tensors("own_segment"), strict=True)
@@ -172,7 +172,8 @@ def head_patterns(
     share, low, high, descriptive = accuracy_interval(
         sums_by_unit(hits, scan.units, len(counts)), counts, seed=seed
     )
-    index = pd.MultiIndex.from_product(map(range, share.shape), names=["layer", "head"])
+    layers, heads = share.shape
+    index = pd.MultiIndex.from_product([range(layers), range(heads)], names=["layer", "head"])
     table = pd.DataFrame(
         {
             "pattern": np.array(PATTERNS)[by_even.ravel()],

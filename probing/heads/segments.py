@@ -61,7 +61,7 @@ class OwnSegment:
 
     def records(self, sites: Sequence[Site]) -> list[Record]:
         """`own_segment` (1, layer, head) and `own_segment_baseline` (1, layer); 1 of one text."""
-        found = []
+        found: list[Record] = []
         for text, (length, pair) in enumerate(zip(self.lengths, self.pairs, strict=True)):
             own = torch.ones(1, len(sites), max(site.heads for site in sites))
             even = torch.ones(1, len(sites))
