@@ -9,10 +9,14 @@ Every figure function is `f(result, *, ax=None) -> Axes`: it draws, and neither 
 from ..errors import FigureError
 from .atlas import head_atlas
 from .attention import attention_grid, attention_lines, attention_map
+from .comparison import comparison_map, representation_map
 from .fonts import FontWarning
 from .grids import effect_map, relation_map, statistic_map
+from .head_space import head_space
+from .layers import layer_curves
 from .lines import probe_lines
 from .points import agreement_points, relation_points
+from .relation_heads import relation_head_map
 from .save import save
 from .scatter import effect_against_importance
 from .style import style
@@ -24,12 +28,17 @@ __all__ = [
     "attention_grid",
     "attention_lines",
     "attention_map",
+    "comparison_map",
     "effect_against_importance",
     "effect_map",
     "head_atlas",
+    "head_space",
+    "layer_curves",
     "probe_lines",
+    "relation_head_map",
     "relation_map",
     "relation_points",
+    "representation_map",
     "save",
     "statistic_map",
     "style",

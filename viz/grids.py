@@ -43,14 +43,14 @@ def statistic_map(heads: Any, *, statistic: str, ax: Axes | None = None) -> Axes
     ax = axes_for(ax, _height(grid, figure_width(ax)))
     low, high = _range(grid)
     # The colours reach the baseline, so that its line is on the bar.
-    mesh = _draw(ax, grid, SEQUENTIAL, Normalize(low, max(high, rows["baseline"].max())))
+    mesh = draw_cells(ax, grid, SEQUENTIAL, Normalize(low, max(high, rows["baseline"].max())))
     unit = _UNITS.get(statistic, "share of attention")
     name = statistic.replace("_", " ")
     ax.set_title(f"{name} ({unit})")
-    bar = _colour_bar(ax, mesh, "line: even attention")
+    bar = colour_bar(ax, mesh, "line: even attention")
     for baseline in rows["baseline"].dropna().unique():
         bar.ax.axhline(baseline, color=PALETTE[5], linewidth=1.5)
-    return _name_axes(ax, "head", "layer")
+    return name_axes(ax, "head", "layer")
 
 
 def effect_map(
@@ -71,11 +71,11 @@ def effect_map(
     rows = rows_where(rows_where(table, "mode", mode), "metric", metric)
     grid = layer_by_head(rows, "delta")
     ax = axes_for(ax, _height(grid, figure_width(ax)))
-    mesh = _draw(ax, grid, DIVERGING, _around_zero(grid))
-    _sign_cells(ax, grid, layer_by_head(rows, "p_adjusted").to_numpy() < 0.05)
+    mesh = draw_cells(ax, grid, DIVERGING, around_zero(grid))
+    sign_cells(ax, grid, layer_by_head(rows, "p_adjusted").to_numpy() < 0.05)
     ax.set_title(f"change of {metric} ({mode} ablation)\n+ −: adjusted p < .05")
-    _colour_bar(ax, mesh, "")
-    return _name_axes(ax, "head", "layer")
+    colour_bar(ax, mesh, "")
+    return name_axes(ax, "head", "layer")
 
 
 def relation_map(relations: Any, *, ax: Axes | None = None) -> Axes:
@@ -94,12 +94,12 @@ def relation_map(relations: Any, *, ax: Axes | None = None) -> Axes:
     grid, looks = relation_by_layer(relations)
     width = figure_width(ax)
     ax = axes_for(ax, max(1.6, 0.8 + len(grid) * min(text_height() * 1.1, width / 20)))
-    mesh = _draw(ax, grid, DIVERGING, _around_zero(grid))
-    _sign_cells(ax, grid, grid.to_numpy() < 0)
-    _colour_bar(ax, mesh, "accuracy − offset baseline (−: below)")
+    mesh = draw_cells(ax, grid, DIVERGING, around_zero(grid))
+    sign_cells(ax, grid, grid.to_numpy() < 0)
+    colour_bar(ax, mesh, "accuracy − offset baseline (−: below)")
     ax.set_title(f"each cell: the best of {looks},\nchosen on the same data")
     ax.set_yticks(np.arange(len(grid)), [str(name) for name in grid.index])
-    return _name_axes(ax, "layer", "")
+    return name_axes(ax, "layer", "")
 
 
 def relation_by_layer(relations: Any) -> tuple[pd.DataFrame, str]:
@@ -115,7 +115,7 @@ def relation_by_layer(relations: Any) -> tuple[pd.DataFrame, str]:
     return grid.loc[order], looks
 
 
-def _draw(ax: Axes, grid: pd.DataFrame, colours: str | Colormap, norm: Normalize) -> QuadMesh:
+def draw_cells(ax: Axes, grid: pd.DataFrame, colours: str | Colormap, norm: Normalize) -> QuadMesh:
     """Cells centred on whole numbers, the first row on top; drawn as shapes, so they stay sharp."""
     rows, columns = grid.shape
     ax.set_facecolor(MISSING)
@@ -164,12 +164,12 @@ def _range(grid: pd.DataFrame) -> tuple[float, float]:
     return min(0.0, low), high if high > 0 else 1.0
 
 
-def _around_zero(grid: pd.DataFrame) -> TwoSlopeNorm:
+def around_zero(grid: pd.DataFrame) -> TwoSlopeNorm:
     largest = float(np.nanmax(np.abs(grid.to_numpy(dtype=float)))) or 1.0
     return TwoSlopeNorm(0.0, -largest, largest)
 
 
-def _sign_cells(ax: Axes, grid: pd.DataFrame, marked: np.ndarray) -> None:
+def sign_cells(ax: Axes, grid: pd.DataFrame, marked: np.ndarray) -> None:
     values = grid.to_numpy(dtype=float)
     largest = np.nanmax(np.abs(values))
     width, height = axes_inches(ax)
@@ -187,13 +187,13 @@ def _sign_cells(ax: Axes, grid: pd.DataFrame, marked: np.ndarray) -> None:
         )
 
 
-def _colour_bar(ax: Axes, mesh: QuadMesh, label: str) -> Any:
+def colour_bar(ax: Axes, mesh: QuadMesh, label: str) -> Any:
     bar = figure_of(ax).colorbar(mesh, ax=ax, label=label, fraction=0.05, pad=0.02)
     bar.outline.set_visible(False)
     return bar
 
 
-def _name_axes(ax: Axes, x: str, y: str) -> Axes:
+def name_axes(ax: Axes, x: str, y: str) -> Axes:
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     return ax

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patheffects import withStroke
 
 from .checks import check_one_row_each, head_name, table_of
-from .style import PALETTE, axes_for, figure_of, figure_width
+from .labels import label_points
+from .style import PALETTE, axes_for, figure_width
 
 _LABELLED = 6
 _KINDS = {"falls": ("v", PALETTE[0]), "rises": ("^", PALETTE[5])}
@@ -59,7 +58,10 @@ def effect_against_importance(summary: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("importance (gradient of the head's gate)")
     ax.set_ylabel("|change of the target| when zeroed")
     ax.legend(title="filled: p < .05", loc="best", borderpad=0.2, alignment="left")
-    _name_largest(ax, rows)
+    largest = rows.head(_LABELLED)
+    names = [head_name(*head) for head in zip(largest["layer"], largest["head"], strict=True)]
+    places = ["importance", "size"]
+    label_points(ax, rows[places].to_numpy(), largest[places].to_numpy(), names)
     return ax
 
 
@@ -87,39 +89,3 @@ def effect_rows(summary: Any) -> pd.DataFrame:
             "significant": table["zero_p"] < 0.05,
         }
     ).sort_values("size", ascending=False, kind="stable")
-
-
-def _name_largest(ax: Axes, rows: pd.DataFrame) -> None:
-    """Name heads beside their points: right, left, above or below, wherever it is free."""
-    size = mpl.rcParams["font.size"]
-    points = ax.transData.transform(rows[["importance", "size"]]) * 72 / figure_of(ax).dpi
-    taken: list[tuple[float, float, float, float]] = [
-        (x - 2, y - 2, x + 2, y + 2) for x, y in points
-    ]
-    left, right = (edge * 72 / figure_of(ax).dpi for edge in (ax.bbox.x0, ax.bbox.x1))
-    largest = rows.head(_LABELLED)
-    names = [head_name(*head) for head in zip(largest["layer"], largest["head"], strict=True)]
-    for name, (x, y), place in zip(
-        names, points, largest[["importance", "size"]].to_numpy(), strict=False
-    ):
-        wide, high = 0.62 * size * len(name), size
-        for dx, dy in ((4, 0), (-4 - wide, 0), (-wide / 2, 0.9 * high), (-wide / 2, -0.9 * high)):
-            box = (x + dx, y + dy - high / 2, x + dx + wide, y + dy + high / 2)
-            if left <= box[0] and box[2] <= right and not any(_overlap(box, t) for t in taken):
-                break
-        else:
-            continue  # no room: a name on top of others could not be read
-        taken.append(box)
-        ax.annotate(
-            name,
-            tuple(place),
-            xytext=(dx, dy),
-            textcoords="offset points",
-            va="center_baseline",
-            path_effects=[withStroke(linewidth=1.5, foreground="white")],
-            zorder=3,
-        )
-
-
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
