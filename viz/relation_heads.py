@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import Normalize
 
 from .checks import check_one_row_each, table_of
 from .grids import colour_bar, draw_cells, name_axes, sign_cells
-from .style import DIVERGING, axes_for, text_height
+from .style import SEQUENTIAL, axes_for, text_height
 
 _KEYS = ["relation", "direction", "layer", "head"]
 
@@ -17,9 +17,8 @@ _KEYS = ["relation", "direction", "layer", "head"]
 def relation_head_map(relations: Any, *, most: int = 20, ax: Axes | None = None) -> Axes:
     """Accuracy beyond the offset baseline: relations down, heads across, layer by layer.
 
-    A cell is the better of the two directions. Cells as far below the baseline as the best is
-    above it, or further, have the darkest colour. + marks the best head of a relation if it is
-    above the baseline; the best of many is a lucky draw: quote `best_heads.csv`.
+    A cell is the better of the two directions, white where that is not above the baseline. +
+    marks the best head of a relation; the best of many is a lucky draw: quote `best_heads.csv`.
 
     Args:
         relations: table with columns relation, direction, layer, head, accuracy,
@@ -33,9 +32,8 @@ def relation_head_map(relations: Any, *, most: int = 20, ax: Axes | None = None)
     height = 0.9 + len(grid) * text_height() * 1.15
     ax = axes_for(ax, max(1.6, height))
     values = grid.to_numpy()
-    # What is far below the baseline is all one: colours are kept for what is above it.
-    reach = max(0.1, float(np.nanmax(values)))
-    mesh = draw_cells(ax, grid, DIVERGING, TwoSlopeNorm(0.0, -reach, reach))
+    top = max(0.01, float(np.nanmax(values)))
+    mesh = draw_cells(ax, grid, SEQUENTIAL, Normalize(0.0, top))
     best = values == np.nanmax(values, axis=1, keepdims=True)
     sign_cells(ax, grid, best & (values > 0))
     starts = np.flatnonzero(np.diff(layers, prepend=-1))
@@ -44,7 +42,7 @@ def relation_head_map(relations: Any, *, most: int = 20, ax: Axes | None = None)
     ends = np.append(starts[1:], len(layers))
     ax.set_xticks((starts + ends - 1) / 2, [str(layers[start]) for start in starts])
     ax.set_yticks(np.arange(len(grid)), [str(name) for name in grid.index])
-    colour_bar(ax, mesh, f"accuracy − offset baseline (darkest: {-reach:.2f} or less)")
+    colour_bar(ax, mesh, "accuracy − offset baseline (white: not above)")
     ax.set_title("+: best head of the relation, chosen on the same data")
     return name_axes(ax, f"heads of layer (first to last: {_heads(grid)})", "")
 
