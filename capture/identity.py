@@ -40,10 +40,10 @@ def sentences_sha256(sentences: Sequence[Sentence]) -> str:
 
 
 def _parts(sentence: Sentence) -> list[Any]:
-    spans = [(mention.entity, mention.start, mention.end) for mention in sentence.mentions]
+    mentions = [asdict(mention) for mention in sentence.mentions]
     frames = [asdict(frame) for frame in sentence.frames]
     pair = None if sentence.pair is None else _parts(sentence.pair)
-    return [sentence.id, sentence.text, sentence.spans, sentence.heads, spans, frames, pair]
+    return [sentence.id, sentence.text, sentence.spans, sentence.heads, mentions, frames, pair]
 
 
 def _config_sha256(config: Any) -> str:

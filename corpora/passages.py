@@ -1,6 +1,6 @@
 """Consecutive sentences of a document joined into longer texts."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, groupby
 from typing import Any, TypeVar
@@ -88,22 +88,25 @@ def _joined(sentences: Sequence[Sentence]) -> Sentence:
             for frame in sentence.frames
         )
         characters += len(sentence.text) + 1
-    columns = {name: tuple(_chained(sentences, name)) for name in _COLUMNS}
+
+    def column(name: str) -> tuple[str, ...]:
+        return tuple(chain.from_iterable(getattr(sentence, name) for sentence in sentences))
+
     return replace(
         sentences[0],
         id=f"{sentences[0].id} to {sentences[-1].id}",
         text=" ".join(sentence.text for sentence in sentences),
         spans=tuple(spans),
+        lemmas=column("lemmas"),
+        upos=column("upos"),
+        xpos=column("xpos"),
+        feats=column("feats"),
         heads=tuple(heads),
+        deprels=column("deprels"),
         mentions=tuple(mentions),
         frames=tuple(frames),
-        **columns,
     )
 
 
 def _moved(span: _Span, words: int) -> _Span:
     return replace(span, start=span.start + words, end=span.end + words)
-
-
-def _chained(sentences: Iterable[Sentence], name: str) -> Iterator[str]:
-    return chain.from_iterable(getattr(sentence, name) for sentence in sentences)

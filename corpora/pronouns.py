@@ -138,7 +138,7 @@ def _name(mention: str) -> str:
 
 
 def _behind_the(occupations: Iterable[str]) -> re.Pattern[str]:
-    # The longest first: "construction worker" is no "worker".
+    # The longest first, for one that begins like another: "guard captain" and "guard".
     names = "|".join(map(re.escape, sorted(occupations, key=lambda name: (-len(name), name))))
     return re.compile(rf"\bthe\s+(?:{names or '(?!)'})\b", re.IGNORECASE)
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import torch
 
 from bertology import BertologyError
 from bertology.capture import Pass, Task, hidden_states, passes, run_pass
+from bertology.capture.identity import sentences_sha256
 from bertology.capture.passes import shards_of
-from bertology.corpora import Corpus
+from bertology.corpora import Corpus, Mention
 from bertology.corpora.text import text_to_sentence
 from bertology.errors import CaptureError, CorpusError, OutputError
 
@@ -145,6 +147,9 @@ def test_another_pass_is_refused(tiny_model, tmp_path: Path) -> None:
     changed = Corpus(
         "changed", (text_to_sentence("w9", id="0"), *CORPUS.sentences[1:]), ""
     )  # of the same lengths
+    pronoun = replace(CORPUS.sentences[0], mentions=(Mention("e", 0, 1, "pronoun"),))
+    nominal = replace(pronoun, mentions=(Mention("e", 0, 1, "nominal"),))
+    assert sentences_sha256([pronoun]) != sentences_sha256([nominal])
     for what, arguments in {
         r"model\.parameters_sha256 was": {"model": other},
         "plan_sha256 was": {"model": model, "corpus": fewer},

@@ -52,6 +52,7 @@ def test_gap_words_are_cut_where_a_mention_ends(tmp_path: Path) -> None:
     [
         (passage(pronoun=41), "line 2: Pronoun 'she' is not at character 41"),
         (passage(pronoun=-1), "line 2: Pronoun 'she' is not at character -1"),
+        (passage().replace("she\t42", ".\tx"), "line 2: Pronoun '.' is not at character x"),
         (passage(pronoun=4000), "line 2: Pronoun 'she' is not at character 4000"),
         (passage() + passage().replace("\tAnn\t", "\tAna\t"), "line 3: B 'Ana' is not at"),
         (passage(a="TRUE"), "line 2: the pronoun means both"),
@@ -121,6 +122,16 @@ def test_winobias_has_the_other_occupation(tmp_path: Path) -> None:
         ("construction worker", 13, 14, "pronoun"),
     ]
     assert (first.id, second.id) == ("line 1", "line 2")
+
+
+def test_winobias_takes_the_longest_occupation(tmp_path: Path) -> None:
+    (sentence, *_) = winobias(
+        tmp_path,
+        "1 [The cook] met the guard captain because [he] called.\n"
+        "2 The cook met [the guard captain] because [he] called.\n"
+        "3 The cook met [the guard] because [he] called.\n",
+    ).sentences
+    assert sentence.mentions[1] == Mention("guard captain", 3, 6, "nominal")
 
 
 @pytest.mark.parametrize(
