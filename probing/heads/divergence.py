@@ -87,17 +87,17 @@ def divergence_sums(
     own = torch.zeros(heads, len(mask), dtype=torch.float64, device=mask.device)
     middle = torch.zeros(len(first), len(mask), dtype=torch.float64, device=mask.device)
     block = _BLOCK if mask.device.type == "cpu" else _ACCELERATOR_BLOCK
-    # Of many heads and few keys, the entropies of the pairs are what takes space.
+    # Of many heads and few keys, the sums of the pairs are what takes space.
     step = max(1, block // (heads * max(keys, heads // 8)))
     for start in range(0, len(text), step):
         rows = slice(start, start + step)
         half = _halves([layer[:, rows] for layer in maps], mask[text[rows]], smoothing)
-        # JS(a, b) = H((a + b) / 2) − (H(a) + H(b)) / 2
-        of_pairs = [_entropy(half[i] + half[i + 1 :]) for i in range(heads - 1)]
-        own.index_add_(1, text[rows], _entropy(half + half).double())
+        # JS(a, b) = Σ (a ln a + b ln b) / 2 − Σ m ln m, where m = (a + b) / 2
+        of_pairs = [_weigh(half[i] + half[i + 1 :]) for i in range(heads - 1)]
+        own.index_add_(1, text[rows], _weigh(half + half).double())
         middle.index_add_(1, text[rows], torch.cat(of_pairs).double())
     # Rounding may leave the divergence of like maps a little below 0.
-    return (middle - (own[first] + own[second]) / 2).clamp_(min=0).T
+    return ((own[first] + own[second]) / 2 - middle).clamp_(min=0).T
 
 
 def _halves(maps: Sequence[Tensor], keys: Tensor, smoothing: float) -> Tensor:
@@ -115,9 +115,9 @@ def _halves(maps: Sequence[Tensor], keys: Tensor, smoothing: float) -> Tensor:
     return smoothed.div_(2).clamp_(min=_TINY).mT.contiguous()
 
 
-def _entropy(maps: Tensor) -> Tensor:
-    """(…, key, row) to (…, row)."""
-    return -maps.log().mul_(maps).sum(-2)
+def _weigh(maps: Tensor) -> Tensor:
+    """Σ α ln α over keys, from (…, key, row) to (…, row)."""
+    return maps.log().mul_(maps).sum(-2)
 
 
 def _rows(encoding: Encoding, mask: Tensor, seed: int) -> Tensor:
