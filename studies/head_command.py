@@ -57,6 +57,24 @@ class HeadChoices:
     candidates: str
     repeated: bool
 
+    def check(self) -> None:
+        """Refuse what does not exist before anything is loaded.
+
+        Raises:
+            BertologyError: an option has another value than its legal ones.
+        """
+        _ = self.names(), self.scan_options(), self.options()
+        if self.text not in TEXTS:
+            raise BertologyError(f"--text is {self.text!r}; it must be one of {', '.join(TEXTS)}.")
+
+    def scan_options(self) -> ScanOptions:
+        return ScanOptions(
+            word_rows=self.word_rows, segment_ids=self.segment_ids, candidates=self.candidates
+        )
+
+    def options(self) -> AnalysisOptions:
+        return AnalysisOptions(labels=self.labels, all_words=self.all_words)
+
     def names(self) -> tuple[str, ...]:
         names = tuple(name.strip() for name in self.analyses.split(",") if name.strip())
         if unknown := [name for name in names if name not in (*ANALYSES, "all")]:
@@ -71,14 +89,12 @@ class HeadChoices:
             return passages(corpus, model.tokenizer, max_tokens=self.text_tokens)
         if self.text == "paragraphs":
             return paragraph_pairs(corpus, model.tokenizer, max_tokens=self.text_tokens, seed=seed)
-        if self.text == "sentences":
-            return corpus
-        raise BertologyError(f"--text is {self.text!r}; it must be one of {', '.join(TEXTS)}.")
+        return corpus
 
 
 def heads(common: Common, corpus_file: Path, choices: HeadChoices, workers: int | None) -> None:
     """`bertology heads`."""
-    names = choices.names()
+    choices.check()
     corpus = read_corpus(corpus_file).first(common.limit)
     model = common.load()
     run = common.open(
@@ -91,13 +107,9 @@ def heads(common: Common, corpus_file: Path, choices: HeadChoices, workers: int 
         lambda: analyse_heads(
             model,
             texts,
-            names,
-            scan_options=ScanOptions(
-                word_rows=choices.word_rows,
-                segment_ids=choices.segment_ids,
-                candidates=choices.candidates,
-            ),
-            options=AnalysisOptions(labels=choices.labels, all_words=choices.all_words),
+            choices.names(),
+            scan_options=choices.scan_options(),
+            options=choices.options(),
             seed=common.seed,
             folder=run.shards("heads"),
             workers=workers,

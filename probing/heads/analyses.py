@@ -7,16 +7,17 @@ from functools import partial
 import pandas as pd
 
 from ...corpora import Corpus, Sentence
+from ...errors import CorpusError
 from .best import best_heads
 from .by_query import by_query_table
 from .clusters import cluster_heads
 from .coreference import best_coreference_heads, coreference_baselines, coreference_table
 from .examples import sample_predictions
-from .features import feature_table
+from .features import ABSENT, feature_table
 from .importance import gradient_table
 from .options import ScanOptions
 from .patterns import head_patterns, pattern_table
-from .relations import gold_dependents, relation_table, score
+from .relations import ALL_WORDS, LABELS, gold_dependents, relation_table, score
 from .scan import HeadScan
 from .semantic import semantic_table
 from .spans import anaphors, links
@@ -39,7 +40,11 @@ class Analysis:
 
 @dataclass(frozen=True)
 class AnalysisOptions:
-    """Named variants of the analyses; the defaults are the better ones."""
+    """Named variants of the analyses; the defaults are the better ones.
+
+    Raises:
+        CorpusError: a value that does not exist.
+    """
 
     labels: str = "subtypes"
     """Of relations: as they are, or `universal`, without subtypes."""
@@ -48,6 +53,14 @@ class AnalysisOptions:
     absent: str = "skip"
     """Sentences without a feature: see `features.ABSENT`."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        legal = {"labels": LABELS, "all_words": ALL_WORDS, "absent": ABSENT}
+        for name, values in legal.items():
+            if getattr(self, name) not in values:
+                raise CorpusError(
+                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(values)}."
+                )
 
 
 def _relations(scan: HeadScan, options: AnalysisOptions) -> Tables:
