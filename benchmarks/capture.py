@@ -56,7 +56,7 @@ def corpus_job(
     settings = {**settings, "batches": str(folder / f"{job}.npz")}
     found = prepare(HERE, settings, folder)
     told = {**settings, "model": found["model"]}
-    workers = [start(name, HERE, "plain.py", told, folder) for name in ("bare", "eager")]
+    workers = [start(name, HERE, "plain.py", told, folder) for name in ("bare", "eager", "dump")]
     missing = []
     for peer, script in SCRIPTS.items():
         python = python_of(options.peers_folder, peer)
@@ -65,7 +65,10 @@ def corpus_job(
         else:
             missing.append(absent(peer, "not run: not installed (--peers does that)"))
     # bertology finds its model by the name that the user gave.
-    workers.append(start("bertology", HERE, "with_bertology.py", settings, folder))
+    workers += [
+        start(name, HERE, "with_bertology.py", settings, folder)
+        for name in ("bertology", "bertology, all")
+    ]
     title = (
         f"{job.capitalize()}: {found['texts']:,} texts, {found['tokens']:,} tokens, "
         f"{found['batches']:,} batches, {options.model}"

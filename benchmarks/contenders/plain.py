@@ -1,7 +1,11 @@
-"""Transformers alone: the bare forward pass, and eager `output_attentions` with the reductions."""
+"""Transformers alone: the bare forward pass, eager `output_attentions` with the reductions, and
+all maps written to disk first and reduced when they are read back."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import torch
 import transformers
 from batches import DTYPES, Batch, read_batches, reduced, run_batches
@@ -12,7 +16,7 @@ from torch import Tensor
 
 def load(settings: Settings) -> Job:
     batches = read_batches(settings)
-    eager = settings["contender"] == "eager"
+    eager = settings["contender"] != "bare"
     model = transformers.AutoModel.from_pretrained(
         settings["model"],
         dtype=DTYPES[settings["dtype"]],
@@ -35,7 +39,21 @@ def load(settings: Settings) -> Job:
         with torch.inference_mode():
             return run_batches(batches, layers)
 
-    return reductions if eager else bare
+    def dumped() -> Result:
+        with tempfile.TemporaryDirectory() as name, torch.inference_mode():
+            paths = {id(batch): Path(name) / f"{i}.npy" for i, batch in enumerate(batches)}
+            for batch in batches:
+                maps = model(**batch.inputs, output_attentions=True).attentions
+                np.save(paths[id(batch)], torch.stack(maps).cpu().numpy())
+
+            def read(batch: Batch, tokens: Tokens) -> Iterator[tuple[Tensor, Tensor]]:
+                for attention in np.load(paths[id(batch)]):
+                    moved = torch.from_numpy(attention).to(settings["device"])
+                    yield reduced(moved, tokens)
+
+            return run_batches(batches, read)
+
+    return {"bare": bare, "eager": reductions, "dump": dumped}[settings["contender"]]
 
 
 if __name__ == "__main__":
