@@ -35,7 +35,7 @@ def _layer(scan: HeadScan, layer: int, seed: int) -> pd.DataFrame:
         names=["layer", "head", "variant", "query", "key"],
     )
     sums, counts = sums.reshape(len(sums), -1), counts.reshape(len(counts), -1)
-    there = counts.any(0)
+    there = np.flatnonzero(counts.any(0))
     sums, counts = sums[:, there], counts[:, there]
     mean, low, high = bootstrap_ratio(sums, counts, seed=seed)
     n = counts.sum(0).astype(int)
