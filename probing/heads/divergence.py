@@ -83,6 +83,7 @@ def divergence_sums(
         (text, pair), pairs as `numpy.triu_indices(heads, 1)`; double precision.
     """
     heads, keys = sum(len(layer) for layer in maps), mask.shape[1]
+    tokens = mask.sum(1)
     first, second = torch.triu_indices(heads, heads, 1, device=mask.device)
     own = torch.zeros(heads, len(mask), dtype=torch.float64, device=mask.device)
     middle = torch.zeros(len(first), len(mask), dtype=torch.float64, device=mask.device)
@@ -91,7 +92,7 @@ def divergence_sums(
     step = max(1, block // (heads * max(keys, heads // 8)))
     for start in range(0, len(text), step):
         rows = slice(start, start + step)
-        half = _halves([layer[:, rows] for layer in maps], mask[text[rows]], smoothing)
+        half = _halves([layer[:, rows] for layer in maps], tokens[text[rows]], smoothing)
         # JS(a, b) = Σ (a ln a + b ln b) / 2 − Σ m ln m, where m = (a + b) / 2
         of_pairs = [_weigh(half[i] + half[i + 1 :]) for i in range(heads - 1)]
         own.index_add_(1, text[rows], _weigh(half + half).double())
@@ -100,16 +101,15 @@ def divergence_sums(
     return ((own[first] + own[second]) / 2 - middle).clamp_(min=0).T
 
 
-def _halves(maps: Sequence[Tensor], keys: Tensor, smoothing: float) -> Tensor:
+def _halves(maps: Sequence[Tensor], tokens: Tensor, smoothing: float) -> Tensor:
     """Half of the smoothed maps, without the keys that no head looks at: (head, key, row).
 
-    There, the smoothed maps agree, and add nothing to any divergence.
+    There, padding included, the smoothed maps agree, and add nothing to any divergence.
     """
     together = torch.cat(list(maps))
     seen = (together > 0).any(0).any(0).nonzero().squeeze(1)
     span = slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0)
-    even = smoothing / keys.sum(-1, keepdim=True)
-    smoothed = ((1 - smoothing) * together[..., span] + even) * keys[:, span]
+    smoothed = (1 - smoothing) * together[..., span] + smoothing / tokens[:, None]
     # The least number stands for 0 under a logarithm whose result is multiplied by 0. Rows come
     # last: sums over so few keys are slow if the keys lie side by side.
     return smoothed.div_(2).clamp_(min=_TINY).mT.contiguous()

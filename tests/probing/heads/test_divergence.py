@@ -134,6 +134,16 @@ def test_rows_of_long_texts_are_drawn(monkeypatch, tiny_model) -> None:
     assert (np.abs(seeds.mean(0) - rows.sum(0)) < 4.5 * error).all()
 
 
+def test_texts_of_one_length_draw_their_own_rows(monkeypatch, tiny_model) -> None:
+    monkeypatch.setattr(divergence, "WEIGHTS", 5 * 12)
+    model = tiny_model("bert")
+    texts = [TEXTS[0], TEXTS[0].replace("w1", "w9"), TEXTS[0]]
+    encodings = [encode(text_to_sentence(text, id="s"), model.tokenizer) for text in texts]
+    rows = Divergences(encodings, collate(encodings, model).mask, 0).row.view(3, 5).tolist()
+    assert rows[0] == rows[2] != rows[1]
+    assert all(sorted(set(own)) == own for own in rows)
+
+
 def test_scan_keeps_divergences(tiny_model) -> None:
     model = tiny_model("bert")
     sentences = tuple(text_to_sentence(text, id=text) for text in TEXTS)
