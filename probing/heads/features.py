@@ -172,9 +172,11 @@ def _rows(
         np.bincount(units, weights=chosen, minlength=len(sums.own)) for chosen in (counted, paired)
     )
     mean, low, high = bootstrap_ratio(sums.own, per_unit, seed=seed)
-    layers, heads = np.indices(mean.shape)
-    cells = {"layer": layers, "head": heads, "mean": mean, "ci_low": low, "ci_high": high}
-    cells |= _against_null(sums, pairs, seed)
+    layers, heads = np.unravel_index(np.arange(mean.size), mean.shape)
+    cells: dict[str, np.ndarray] = {
+        "layer": layers, "head": heads, "mean": mean, "ci_low": low, "ci_high": high,
+        **_against_null(sums, pairs, seed),
+    }  # fmt: skip
     table = pd.DataFrame({column: values.ravel() for column, values in cells.items()})
     table["feature"] = name
     table["n"], table["n_paired"] = int(counted.sum()), int(paired.sum())

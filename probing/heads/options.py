@@ -44,7 +44,8 @@ class ScanOptions:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        # A list, as it comes back from JSON.
+        return {**asdict(self), "parts": list(self.parts)}
 
 
 #: What `scan_heads` keeps if nothing is said.

@@ -170,7 +170,7 @@ def test_a_head_of_exact_positions_differs_nowhere(tokenizer_of, tmp_path) -> No
 
 
 def test_null_data_is_flagged_rarely_and_intervals_cover(tmp_path) -> None:
-    null_data(30, tmp_path)
+    null_data(20, tmp_path)
 
 
 @pytest.mark.slow
