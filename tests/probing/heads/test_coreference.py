@@ -179,15 +179,17 @@ def test_types_have_rows_of_their_own(scan_of_maps) -> None:
 
 
 def test_anaphors_with_words_without_tokens_are_left_out(scan_of_maps) -> None:
-    sentences = [names("aba", 0), names("aba", 1), names("abca", 2), names("aba", 3)]
+    sentences = [names(e, i) for i, e in enumerate(["aba", "aba", "abca", "aba", "aabb"])]
     maps = [np.ones((1, 1, len(s), len(s))) for s in sentences]
     maps[3] *= 0
-    # Of the first text a candidate has none, of the third the anaphor.
-    tokens = [np.array(t) for t in ([1, 0, 1], [1, 2, 1], [1, 1, 1, 0], [1, 1, 1])]
+    # Of the first text a candidate has none, of the third the anaphor, of the last a candidate of
+    # its second anaphor.
+    counts = ([1, 0, 1], [1, 2, 1], [1, 1, 1, 0], [1, 1, 1], [1, 1, 0, 1])
+    tokens = [np.array(of_words) for of_words in counts]
     scored = score_anaphors(scan_of_maps(sentences, maps, ANTECEDENTS, word_tokens=tokens))
-    assert len(scored) == 2 and scored.left_out == 2
-    assert scored.unit.tolist() == [1, 3]
-    assert scored.correct[np.arange(2)][:, 0, 0, 0].tolist() == [True, False]
+    assert len(scored) == 3 and scored.left_out == 3
+    assert scored.unit.tolist() == [1, 3, 4]
+    assert scored.correct[np.arange(3)][:, 0, 0, 0].tolist() == [True, False, True]
 
 
 def test_text_without_anaphors_is_refused(tiny_model) -> None:
@@ -223,6 +225,20 @@ def test_heads_no_better_than_baselines_are_seldom_flagged(monkeypatch) -> None:
     # Better ones are: the same data against baselines that are right less often.
     table = best_coreference_heads(drawn(generator, baseline=0.05, heads=0.5, n=80))
     assert (table["p_adjusted"] < 0.05).all()
+
+
+def test_baselines_are_chosen_on_the_other_half(monkeypatch) -> None:
+    monkeypatch.setattr(coreference, "score_anaphors", lambda drawn: drawn)
+    found = drawn(np.random.default_rng(0), baseline=0, heads=0, n=80)
+    even = found.unit % 2 == 0
+    found.baselines[even, 1] = 1  # perfect on the even half, and another on the odd one
+    found.baselines[~even, 2] = 1
+    row = best_coreference_heads(found).iloc[0]
+    assert (row["baseline"], row["baseline_accuracy"]) == (BASELINES[1], 0)
+    # One that holds up is better than heads that are never right, and these are not flagged.
+    found.baselines[:, 1] = 1
+    row = best_coreference_heads(found).iloc[0]
+    assert (row["baseline_accuracy"], row["difference"], row["p_adjusted"]) == (1, -1, 1)
 
 
 def test_rules_on_real_text_do_as_published(scan_of_maps, shared_file, demo) -> None:

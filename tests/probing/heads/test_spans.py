@@ -41,6 +41,21 @@ def test_candidates_are_head_words_of_preceding_mentions() -> None:
     assert found.candidates == (0, 3) and found.correct == (True, False)
 
 
+def test_a_candidate_begins_before_and_so_does_its_head_word() -> None:
+    # "Ann met [the [Lee] fund]": of either mention of the two, the other is no candidate: "fund"
+    # stands behind "Lee", and "Lee" begins within "the Lee fund".
+    mentions = (Mention("a", 0, 1), Mention("f", 2, 5), Mention("l", 3, 4))
+    for number, entity in ((1, "f"), (2, "l")):
+        sentence = words_to_sentence(
+            ["Ann", "met", "the", "Lee", "fund"],
+            id="s",
+            heads=(1, -1, 4, 4, 1),
+            mentions=(Mention(entity, 0, 1), *mentions[1:]),
+        )
+        (found,) = anaphors(sentence, "preceding")
+        assert found.mention == number and found.candidates == (0,)
+
+
 def test_mentions_with_one_head_word_are_one_candidate() -> None:
     # "Ann" and "Ann and Bo" have the head word "Ann"; either may be meant by "they".
     sentence = words_to_sentence(
