@@ -31,8 +31,8 @@ def linear_cka(first: np.ndarray, second: np.ndarray, *, unbiased: bool = True) 
         x, y = _centred(first), _centred(second)
         size = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
         return float(np.linalg.norm(x.T @ y) ** 2 / size) if size > 0 else np.nan
-    x, y = Kernel.of(first), Kernel.of(second)
-    return float(cka(hsic(x, y), hsic(x, x), hsic(y, y))[0])
+    a, b = Kernel.of(first), Kernel.of(second)
+    return float(cka(hsic(a, b), hsic(a, a), hsic(b, b))[0])
 
 
 @dataclass(frozen=True)

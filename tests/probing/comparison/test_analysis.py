@@ -11,8 +11,10 @@ import pytest
 
 from bertology import BertologyError
 from bertology.capture import capture
+from bertology.corpora import read_conllu
 from bertology.corpora.text import text_to_sentence
 from bertology.errors import CorpusError
+from bertology.models import load_model
 from bertology.probing.comparison import Comparison, compare_models, linear_cka, passes
 from bertology.probing.comparison.reading import read_together
 
@@ -40,7 +42,7 @@ def found(tiny_model) -> SimpleNamespace:
     model, corpus = tiny_model("bert"), random_texts(40)
     permuted = with_permuted_heads(model, ORDER)
     return SimpleNamespace(
-        model=model, corpus=corpus, same=compare_models(model, model, corpus),
+        model=model, corpus=corpus, same=compare_models(model, model, corpus, tokens=100),
         permuted=compare_models(model, permuted, corpus),
     )  # fmt: skip
 
@@ -200,7 +202,7 @@ def test_word_maps_compare_models_with_other_tokenizers(tiny_model, tokenizer_of
     # Close and not equal: the second separator changes what the model reads.
     assert (cosine["mean"] > cosine["null"]).all() and (cosine["mean"] < 1 - 1e-4).all()
     assert result.matching["same_number"].mean() > 0.8
-    same = compare_models(found.model, found.model, found.corpus, maps="word")
+    same = compare_models(found.model, found.model, found.corpus, maps="word", tokens=100)
     np.testing.assert_allclose(rows_of(same.table, measure="cosine")["mean"], 1, atol=1e-6)
     # One token a word here, so the states are the same ones as between tokens.
     pd.testing.assert_frame_equal(same.representations, found.same.representations, atol=1e-4)
@@ -249,3 +251,20 @@ def test_the_same_seed_gives_the_same_numbers_and_results_are_saved(found, tmp_p
     for name in ("table", "layers", "matching", "representations"):
         pd.testing.assert_frame_equal(getattr(again, name), getattr(found.permuted, name))
         pd.testing.assert_frame_equal(getattr(loaded, name), getattr(found.permuted, name))
+
+
+@pytest.mark.slow
+def test_fine_tuning_moves_the_last_layers_most(demo, shared_file) -> None:
+    """Kovaleva et al. 2019, section 4.3, of the demo model and its fine-tuned self."""
+    tuned = load_model(shared_file("models/minilm-sst2"), dtype="float32")
+    corpus = read_conllu(shared_file("ud/en_ewt-ud-dev.conllu")).first(100)
+    result = compare_models(demo, tuned, corpus)
+    cosine = rows_of(result.layers, measure="cosine")
+    assert cosine["mean"].is_monotonic_decreasing
+    assert cosine["ci_high"].iloc[-1] < cosine["ci_low"].iloc[-2]
+    # Moved, and yet nearer to itself than to another sentence; the heads are the same ones.
+    assert (cosine["difference_low"] > 0.1).all()
+    assert result.matching["same_number"].all() and result.matching["same_match"].all()
+    states = rows_of(result.representations, measure="cka")
+    own = states[states["layer"] == states["other_layer"]]["value"]
+    assert own.iloc[0] > 0.999 and own.is_monotonic_decreasing and own.iloc[-1] < 0.5
