@@ -19,6 +19,11 @@ COLUMNS = (
 #: as in the released code (which skips it for negation alone).
 ABSENT = ("skip", "zero")
 SPECIALS = ("cls", "sep")
+#: Other sentences that the null of a sentence is averaged over, at most: with one alone, what is
+#: found for a rare feature depends on the draw.
+PARTNERS = 20
+#: Received attention is kept in single precision: a gap below this share of it is rounding.
+_ROUNDING = 1e-6
 
 
 def feature_table(scan: HeadScan, *, seed: int = 0, absent: str = "skip") -> pd.DataFrame:
@@ -26,10 +31,11 @@ def feature_table(scan: HeadScan, *, seed: int = 0, absent: str = "skip") -> pd.
 
     Of the attention c_j that a word receives (the mean over all token rows, its tokens summed),
     the largest among the words that have the feature; then the mean over sentences. `null` is the
-    same at the same word positions of another sentence of as many words: every sentence serves one
-    other, so that sentences which draw much attention as a whole cancel. `null` and `difference`
-    are over the `n_paired` sentences that have such a partner; p is two-sided, max-T over the heads
-    of a feature. [CLS] and [SEP] have no null: another sentence has them in the same place.
+    same at the same word positions of other sentences of as many words, averaged over up to 20 of
+    them, drawn at random. Each serves as many as serve it, so that sentences which draw much
+    attention as a whole cancel. `null` and `difference` are over the `n_paired` sentences that have
+    such partners; p is two-sided, max-T over the heads of a feature. [CLS] and [SEP] have no null:
+    another sentence has them in the same place.
 
     Args:
         absent: one of `ABSENT`.
@@ -93,30 +99,31 @@ def _word_rows(scan: HeadScan, feature: Feature, zeros: bool, seed: int) -> pd.D
         counted |= np.array(annotated)
     served = _served(scan, seed)
     sums = _Sums.of(scan.rows("received", scan.words), places, served, scan.units)
-    return _rows(feature.name, sums, scan.units, counted, counted & (served >= 0), seed)
+    return _rows(feature.name, sums, scan.units, counted, counted & (served[:, 0] >= 0), seed)
 
 
 def _special_rows(scan: HeadScan, name: str, seed: int) -> pd.DataFrame:
     one = np.ones(len(scan.sentences), int)
     column = SPECIALS.index(name)
     rows = ((i, row[..., column]) for i, row in scan.rows("received_specials", one))
-    sums = _Sums.of(rows, [np.array([0])] * len(one), -one, scan.units)
+    sums = _Sums.of(rows, [np.array([0])] * len(one), -one[:, None], scan.units)
     return _rows(name, sums, scan.units, one == 1, one == 0, seed)
 
 
 def _served(scan: HeadScan, seed: int) -> np.ndarray:
-    """The sentence of as many words that each serves as partner, -1 for none: (sentence,).
+    """The sentences of as many words that each serves as a partner: (sentence, partner).
 
-    Sentences of one length stand in a ring, in random order, so that each that serves is served.
-    One that has a word without tokens takes no part: nothing can attend to that word.
+    -1 where there is none. Sentences of one length stand in a ring, in random order, and each
+    serves those before it: as many as serve it. One that has a word without tokens takes no part:
+    nothing can attend to that word.
     """
     generator = np.random.default_rng(seed)
     lengths = np.where([tokens.all() for tokens in scan.word_tokens], scan.words, 0)
-    served = np.full(len(lengths), -1)
+    served = np.full((len(lengths), PARTNERS), -1, np.int32)
     for length in np.unique(lengths[lengths > 0]):
         ring = generator.permutation(np.flatnonzero(lengths == length))
-        if len(ring) > 1:
-            served[ring] = np.roll(ring, 1)
+        for shift in range(1, min(PARTNERS + 1, len(ring))):
+            served[ring, shift - 1] = np.roll(ring, shift)
     return served
 
 
@@ -137,7 +144,7 @@ class _Sums:
         served: np.ndarray,
         units: np.ndarray,
     ) -> "_Sums":
-        """Add up the largest row at the places of each sentence, and of the one that it serves.
+        """Add up the largest row at the places of each sentence, and of those that it serves.
 
         Rows are used when they are read, and not held.
 
@@ -153,13 +160,14 @@ class _Sums:
             if len(places[sentence]):
                 largest = received[places[sentence]].max(0)
                 sums.own[units[sentence]] += largest
-                if served[sentence] >= 0:
+                if served[sentence, 0] >= 0:
                     sums.gap[units[sentence]] += largest
-            other = served[sentence]
-            if other >= 0 and len(places[other]):
-                largest = received[places[other]].max(0)
-                sums.gap[units[other]] -= largest
-                sums.null[...] += largest
+            others = served[sentence][served[sentence] >= 0].tolist()
+            for other in others:
+                if len(places[other]):
+                    share = received[places[other]].max(0).astype(float) / len(others)
+                    sums.gap[units[other]] -= share
+                    sums.null[...] += share
         if sums is None:
             raise CorpusError("The pass holds no sentence.")
         return sums
@@ -190,10 +198,11 @@ def _against_null(sums: _Sums, pairs: np.ndarray, seed: int) -> dict[str, np.nda
     found = dict.fromkeys(names, unknown)
     if pairs.any():
         found["null"] = sums.null / pairs.sum()
-        found["difference"], low, high = bootstrap_ratio(sums.gap, pairs, seed=seed)
+        gap = np.where(np.abs(sums.gap) > _ROUNDING * sums.own, sums.gap, 0.0)
+        found["difference"], low, high = bootstrap_ratio(gap, pairs, seed=seed)
         if not _is_descriptive(pairs):
             found["difference_low"], found["difference_high"] = low, high
-            found["p_adjusted"] = max_t(sums.gap[pairs > 0], seed=seed)
+            found["p_adjusted"] = max_t(gap[pairs > 0], seed=seed)
     return found
 
 

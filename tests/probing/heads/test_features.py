@@ -16,6 +16,7 @@ from bertology.corpora.text import text_to_sentence, words_to_sentence
 from bertology.probing.heads import HeadScan, scan_heads
 from bertology.probing.heads.features import (
     COLUMNS,
+    PARTNERS,
     _served,
     feature_table,
     left_out_features,
@@ -197,12 +198,36 @@ def test_partners_are_other_sentences_of_as_many_words(tmp_path) -> None:
     records = [{"word_tokens": blank} if i == 4 else {} for i in range(len(sentences))]
     scan = scan_of(tmp_path, sentences, records)
     served = _served(scan, 0)
-    assert served[[4, 11]].tolist() == [-1, -1]
-    paired = np.flatnonzero(served >= 0)
-    assert (scan.words[paired] == scan.words[served[paired]]).all()
-    assert (served[paired] != paired).all()
-    assert sorted(served[paired]) == paired.tolist()  # each that serves is served once
+    assert (served[[4, 11]] == -1).all()  # a word without tokens, a length of its own
+    # All eight of two words serve the seven others, both of three words each other.
+    assert ((served >= 0).sum(1) == [7, 7, 7, 7, 0, 7, 7, 7, 7, 1, 1, 0]).all()
+    for i, others in enumerate(served):
+        own = others[others >= 0]
+        assert len(set(own.tolist()) - {i}) == len(own)
+        assert (scan.words[own] == scan.words[i]).all()
+    many = [tagged("VN", i) for i in range(50)]
+    (tmp_path / "many").mkdir()
+    scan = scan_of(tmp_path / "many", many, [{}] * 50)
+    served = _served(scan, 0)
+    # Each serves as many as serve it.
+    assert served.shape == (50, PARTNERS) and (np.bincount(served.ravel()) == PARTNERS).all()
     assert (served == _served(scan, 0)).all() and (served != _served(scan, 1)).any()
+
+
+def test_the_null_is_the_mean_over_partners_at_the_same_places(tmp_path) -> None:
+    # Three sentences of two words, each with both others as partners; the verb stands at place
+    # 0, 1, 1. Sentence 0 pays its words 1 and 2, sentence 1 pays 3 and 4, sentence 2 pays 5 and 6.
+    sentences = [tagged(tags, i) for i, tags in enumerate(["VX", "XV", "XV"])]
+    records = [
+        {"received": torch.tensor(mass).view(2, 1, 1),
+         "received_specials": torch.zeros(1, 1, 1, 2)}
+        for mass in ([1.0, 2.0], [3.0, 4.0], [5.0, 6.0])
+    ]  # fmt: skip
+    row = feature_table(scan_of(tmp_path, sentences, records)).set_index("feature").loc["verb"]
+    nulls = [(3 + 5) / 2, (2 + 6) / 2, (2 + 4) / 2]
+    assert row["mean"] == pytest.approx((1 + 4 + 6) / 3)
+    assert row["null"] == pytest.approx(np.mean(nulls))
+    assert row["difference"] == pytest.approx(np.mean(np.array([1, 4, 6]) - nulls))
 
 
 def test_words_without_tokens_have_no_feature(tokenizer_of, tmp_path) -> None:
