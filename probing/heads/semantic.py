@@ -5,8 +5,9 @@ direction; a head's score is the mean over sentences. The paper compares heads w
 of BERT's 144 lay beyond the 99th percentile. Some head always does, so each is also compared with
 itself on other pairs of words of the same sentences, which are as far apart in the same direction
 (`spans.shuffled`): attention to a place, such as the next word, weighs the same on both. What the
-shuffled pairs do not match is the words: a head that attends to verbs, or to words of many
-tokens, weighs more on links whether or not it knows what they link.
+shuffled pairs do not match are the words and the absolute place: a head that attends to verbs, to
+words of many tokens or, as decoders do, to the first word weighs more on links whether or not it
+knows what they link.
 """
 
 from collections.abc import Iterator
