@@ -117,7 +117,7 @@ def _tables(
 def _width(model: LoadedModel, reading: Reading) -> int:
     """Dimensions of a hidden state."""
     (captured,) = capture(model, reading.corpus.sentences[:1], what=("hidden_states",))
-    return int(np.shape(captured.hidden_states)[-1])
+    return np.asarray(captured.hidden_states).shape[-1]
 
 
 def _check_padded(padded_to: int | None, reading: Reading, models: list[LoadedModel]) -> None:
