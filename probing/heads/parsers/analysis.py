@@ -83,7 +83,7 @@ def parse_with_attention(
 
     inputs = _training_inputs(model, learned)
     offset = best_offset(inputs)
-    attention = AttentionParser(seed=seed, device=model.device.type).fit(inputs)
+    attention = AttentionParser(seed=seed).fit(inputs)
     words, distance = (
         NetworkParser(network, seed=seed, device=model.device.type).fit(inputs)
         for network in (ATTENTION_WORDS, DISTANCE_WORDS)
@@ -197,7 +197,7 @@ def _of_random_model(
     inputs = _training_inputs(copy, learned)
     systems: dict[tuple[str, bool], Parser] = {}
     for name, parser in (
-        (ATTENTION, AttentionParser(seed=seed, device=model.device.type)),
+        (ATTENTION, AttentionParser(seed=seed)),
         (ATTENTION_WORDS, NetworkParser(ATTENTION_WORDS, seed=seed, device=model.device.type)),
     ):
         systems |= _decoded(RANDOM + name, parser.fit(inputs))

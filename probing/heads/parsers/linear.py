@@ -43,12 +43,9 @@ class AttentionParser(BaseEstimator):
         gradient_: length of the gradient where the search stopped.
     """
 
-    def __init__(
-        self, strengths: tuple[float, ...] = STRENGTHS, seed: int = 0, device: str = "cpu"
-    ) -> None:
+    def __init__(self, strengths: tuple[float, ...] = STRENGTHS, seed: int = 0) -> None:
         self.strengths = strengths
         self.seed = seed
-        self.device = device
 
     def fit(self, X: Sequence[ParserInput], y: None = None) -> Self:
         """Choose the strength of the penalty, then fit."""
@@ -57,7 +54,7 @@ class AttentionParser(BaseEstimator):
         start: np.ndarray | None = None
         self.strength_ = strengths[0]
         if held and len(strengths) > 1:
-            objective, best = Objective.of(fitted, self.device), -1.0
+            objective, best = Objective.of(fitted), -1.0
             for strength in strengths:
                 # Each minimum is where the search for that of the next, weaker penalty starts.
                 start = self._minimise(objective, strength, start)
@@ -65,7 +62,7 @@ class AttentionParser(BaseEstimator):
                 if reached > best:
                     self.strength_, best = strength, reached
             del objective
-        self._minimise(Objective.of(X, self.device), self.strength_, start)
+        self._minimise(Objective.of(X), self.strength_, start)
         return self
 
     def scores(self, sentence: ParserInput) -> np.ndarray:

@@ -25,8 +25,9 @@ class _Group:
         """Log-probabilities of the candidates: (sentence, word, candidate)."""
         sentences, words = self.gold.shape
         split = len(self.features)
-        sums = parameters[:split] @ self.features.flatten(1)
-        root = parameters[split:-1] @ self.specials + parameters[-1]
+        # Of heads that look nearly everywhere alike, large terms of the sum cancel.
+        sums = parameters[:split] @ self.features.flatten(1).double()
+        root = parameters[split:-1] @ self.specials.double() + parameters[-1]
         shape = sentences, words, -1
         logits = torch.cat([root.view(shape), sums.view(shape)], dim=-1)
         logits[..., 1:].diagonal(dim1=1, dim2=2).fill_(-torch.inf)
@@ -41,20 +42,23 @@ class _Group:
         """Sum over words, in nats, and its gradient."""
         logs = self.log_odds(parameters)
         gold = self.gold.clamp(min=0)[..., None]
-        loss = -(logs.gather(-1, gold) * self.counted).double().sum()
+        loss = -(logs.gather(-1, gold) * self.counted).sum()
         slopes = logs.exp().scatter_add_(-1, gold, -torch.ones_like(logs[..., :1]))
         slopes *= self.counted
         of_root, of_words = slopes[..., 0].flatten(), slopes[..., 1:].flatten()
         gradient = [
-            self.features.flatten(1) @ of_words,
-            self.specials @ of_root,
+            self.features.flatten(1).double() @ of_words,
+            self.specials.double() @ of_root,
             of_root.sum()[None],
         ]
         return float(loss), torch.cat(gradient)
 
     def curvature(self, parameters: Tensor) -> Tensor:
-        """Sum over words of the covariance of the features under the model."""
-        share = self.log_odds(parameters).exp() * self.counted
+        """Sum over words of the covariance of the features under the model.
+
+        In single precision: it says where to look for the minimum, not where that is.
+        """
+        share = (self.log_odds(parameters).exp() * self.counted).float()
         weighed = self.features * share[..., 1:]
         root = torch.cat([self.specials, torch.ones_like(self.specials[:1])])
         weighed_root = root * share[..., 0].flatten()
@@ -82,19 +86,19 @@ class Objective:
     """How many words have a loss."""
 
     @staticmethod
-    def of(sentences: Sequence[ParserInput], device: str) -> "Objective":
+    def of(sentences: Sequence[ParserInput]) -> "Objective":
         deviations, of_specials = map_deviations(sentences), special_deviations(sentences)
         by_length: dict[int, list[ParserInput]] = {}
         for sentence in sentences:
             by_length.setdefault(len(sentence), []).append(sentence)
         groups = []
         for alike in by_length.values():
-            maps = torch.stack([s.maps for s in alike], dim=1).to(device, torch.float32)
+            maps = torch.stack([s.maps for s in alike], dim=1).float()
             features = torch.cat([maps, maps.mT])
             features /= torch.from_numpy(deviations).to(maps).flatten()[:, None, None, None]
-            specials = torch.stack([s.specials for s in alike], dim=2).to(device, torch.float32)
+            specials = torch.stack([s.specials for s in alike], dim=2).float()
             specials /= torch.from_numpy(of_specials).to(maps)[..., None, None]
-            gold = torch.stack([s.gold for s in alike]).to(device)
+            gold = torch.stack([s.gold for s in alike])
             groups.append(_Group(features, specials.flatten(2).flatten(0, 1), gold))
         words = sum(int((s.gold != LEFT_OUT).sum()) for s in sentences)
         return Objective(groups, deviations, of_specials, words)
@@ -108,9 +112,9 @@ class Objective:
         """The value and its gradient."""
         loss, gradient = 0.0, np.zeros(self.size)
         for group in self.groups:
-            part, slopes = group.loss(self._on_device(parameters))
+            part, slopes = group.loss(torch.from_numpy(parameters))
             loss += part
-            gradient += slopes.double().cpu().numpy()
+            gradient += slopes.numpy()
         penalised = np.append(parameters[:-1], 0.0)
         loss = loss / self.words + strength / 2 * float(penalised @ penalised)
         return loss, gradient / self.words + strength * penalised
@@ -119,12 +123,9 @@ class Objective:
         """The Hessian."""
         total = torch.zeros(self.size, self.size, dtype=torch.float64)
         for group in self.groups:
-            total += group.curvature(self._on_device(parameters)).double().cpu()
+            total += group.curvature(torch.from_numpy(parameters)).double()
         penalised = np.append(np.full(self.size - 1, strength), 0.0)
         return np.asarray(total.numpy() / self.words + np.diag(penalised))
-
-    def _on_device(self, parameters: np.ndarray) -> Tensor:
-        return torch.from_numpy(parameters).to(self.groups[0].features)
 
 
 def map_deviations(sentences: Sequence[ParserInput]) -> np.ndarray:

@@ -189,13 +189,13 @@ def by_hand(sentences: list[ParserInput], objective: Objective, parameters: torc
 
 def test_loss_gradient_and_curvature_are_those_of_the_formula() -> None:
     sentences = with_specials()
-    objective = Objective.of(sentences, "cpu")
+    objective = Objective.of(sentences)
     parameters = torch.from_numpy(np.random.default_rng(4).normal(size=21) / 2).requires_grad_()
     expected = by_hand(sentences, objective, parameters)
     slopes = torch.autograd.grad(expected, parameters)[0]
     loss, gradient = objective.loss(parameters.detach().numpy(), 0.1)
-    assert loss == pytest.approx(expected.item(), rel=1e-5)
-    np.testing.assert_allclose(gradient, slopes.numpy(), atol=1e-5)
+    assert loss == pytest.approx(expected.item(), rel=1e-6)
+    np.testing.assert_allclose(gradient, slopes.numpy(), atol=1e-6)
     second = torch.autograd.functional.hessian(
         lambda x: by_hand(sentences, objective, x), parameters.detach()
     )
@@ -205,7 +205,7 @@ def test_loss_gradient_and_curvature_are_those_of_the_formula() -> None:
 
 def test_without_weights_the_loss_is_the_log_of_the_number_of_candidates() -> None:
     sentences = treebank(8, np.random.default_rng(5))
-    objective = Objective.of(sentences, "cpu")
+    objective = Objective.of(sentences)
     # A word of n has n candidates: the n - 1 others and ROOT.
     expected = np.average([np.log(len(s)) for s in sentences], weights=[len(s) for s in sentences])
     assert objective.loss(np.zeros(objective.size), 1.0)[0] == pytest.approx(expected, rel=1e-6)
@@ -221,7 +221,7 @@ def test_deviations_are_those_among_the_candidates_of_a_word() -> None:
             rows.append(maps[:, j, others] - maps[:, j, others].mean(1, keepdims=True))
             columns.append(maps[:, others, j] - maps[:, others, j].mean(1, keepdims=True))
     expected = [np.concatenate(part, axis=1).std(1) for part in (rows, columns)]
-    np.testing.assert_allclose(Objective.of(sentences, "cpu").deviations, expected, rtol=1e-5)
+    np.testing.assert_allclose(Objective.of(sentences).deviations, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("transposed", "direction"), [(False, 0), (True, 1)])
