@@ -27,6 +27,9 @@ _HIDDEN, _DISTANCES = 256, 8
 class WordVectors(nn.Module):
     """Frozen word vectors: centred, reduced to `WIDTH`, scaled to a mean square length."""
 
+    mean: Tensor
+    axes: Tensor
+
     def __init__(self, sentences: Sequence[ParserInput], length: float) -> None:
         super().__init__()
         vectors = torch.cat([sentence.vectors for sentence in sentences]).numpy()
@@ -50,6 +53,9 @@ class AttentionAndWords(nn.Module):
     ROOT keeps its weights on the attention from j to [CLS] and [SEP], and a bias. All begin at 0.
     """
 
+    deviations: Tensor
+    special_deviations: Tensor
+
     def __init__(self, sentences: Sequence[ParserInput]) -> None:
         super().__init__()
         self.words = WordVectors(sentences, length=1.0)
@@ -67,7 +73,7 @@ class AttentionAndWords(nn.Module):
         """Scores (word, candidate)."""
         specials = (sentence.specials / self.special_deviations[..., None]).flatten(0, 1)
         vectors = self.words(sentence.vectors)
-        shape = *self.deviations.shape, len(vectors)
+        shape = (*self.deviations.shape, len(vectors))
         of_candidate = self.candidate(vectors).T.view(shape) / self.deviations[..., None]
         of_dependent = self.dependent(vectors).T.view(shape) / self.deviations[..., None]
         # In the order of DIRECTIONS: the dependent is the row of the map, then its column.

@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -32,12 +31,5 @@ def with_random_blocks(model: LoadedModel, *, seed: int) -> LoadedModel:
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         for name in dict.fromkeys(blocks.names):
-            copy.reader.get_submodule(name).apply(lambda part: _start_anew(copy.reader, part))
+            copy.reader.get_submodule(name).apply(copy.reader._init_weights)
     return copy
-
-
-def _start_anew(model: Any, part: Any) -> None:
-    for parameter in part.parameters(recurse=False):
-        # Transformers marks what it loaded, and leaves what is marked as it is.
-        parameter.__dict__.pop("_is_hf_initialized", None)
-    model._init_weights(part)

@@ -93,5 +93,5 @@ def _cycle(parents: np.ndarray) -> np.ndarray:
 
 
 def _with_itself_barred(scores: np.ndarray) -> np.ndarray:
-    itself = np.eye(*scores.shape, k=1, dtype=bool)
+    itself = np.eye(scores.shape[0], scores.shape[1], k=1, dtype=bool)
     return np.where(itself, -np.inf, scores)

@@ -451,8 +451,9 @@ def test_the_sample_keeps_order_count_and_budget() -> None:
 # Random blocks
 
 
-def test_random_blocks_keep_embeddings_and_repeat(tiny_model) -> None:
-    model = tiny_model("bert")
+@pytest.mark.parametrize("name", ["tiny", "demo"])
+def test_random_blocks_keep_embeddings_and_repeat(name: str, tiny_model, demo) -> None:
+    model = demo if name == "demo" else tiny_model("bert")
     before = {name: value.clone() for name, value in model.module.state_dict().items()}
     one, again, other = (with_random_blocks(model, seed=seed) for seed in (1, 1, 2))
     for name, value in before.items():
