@@ -115,7 +115,7 @@ def uniform_attention(
 ) -> Hook:
     """Spread the attention of the chosen heads evenly over the visible keys.
 
-    This mixes in the mean value vector and is not zero ablation (Kovaleva et al. 2019, 4.3).
+    This mixes in the mean value vector and is not zero ablation (Kovaleva et al. 2019, 4.6).
 
     Args:
         heads: a table, True where attention becomes uniform.

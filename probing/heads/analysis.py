@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from ...models import LoadedModel, provenance
 from ...results import Result
 from .analyses import ANALYSES, AnalysisOptions, not_fed
 from .best import COLUMNS
+from .features import left_out_features
 from .options import DEFAULT, ScanOptions
 from .relations import gold_dependents
 from .roles import head_roles
@@ -107,7 +109,7 @@ def analyse_heads(
         roles=head_roles(means),
         provenance=provenance(
             model, corpus, seed=seed, skipped=scan.skipped, not_fed=lacking,
-            analyses=list(fed), **_pairs(scan, chosen),
+            analyses=list(fed), **_counted(scan, chosen, fed),
             **{key: value for key, value in scan.options.as_dict().items() if key != "seed"},
         ),
         **tables,
@@ -126,11 +128,14 @@ def _names(analyses: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in ANALYSES if name in analyses)
 
 
-def _pairs(scan: HeadScan, options: AnalysisOptions) -> dict[str, int]:
-    """How many pairs of words the relations are over."""
-    if "predictions" not in scan.options.parts:
-        return {}
-    dependents = gold_dependents(
-        scan.sentences, scan.word_tokens, scan.units.tolist(), labels=options.labels
-    )
-    return {"dependents": len(dependents), "pairs_without_tokens": dependents.left_out}
+def _counted(scan: HeadScan, options: AnalysisOptions, fed: Sequence[str]) -> dict[str, Any]:
+    """What an analysis was over, and what it left out."""
+    found: dict[str, Any] = {}
+    if "relations" in fed:
+        dependents = gold_dependents(
+            scan.sentences, scan.word_tokens, scan.units.tolist(), labels=options.labels
+        )
+        found |= {"dependents": len(dependents), "pairs_without_tokens": dependents.left_out}
+    if "features" in fed:
+        found["features_left_out"] = left_out_features(scan)
+    return found

@@ -13,7 +13,7 @@ from ...corpora import Encoding
 class Received:
     """Column means of every head of a batch; hang `observe` on a hook with `block`.
 
-    c_j = (1/n) Σ_i α_ij over all n token rows, specials included (Kovaleva et al. 2019, 4.2.1);
+    c_j = (1/n) Σ_i α_ij over all n token rows, specials included (Kovaleva et al. 2019, 4.4);
     the columns of a word's tokens are summed. Of several [SEP] tokens the largest counts.
     """
 
