@@ -1,1 +1,1 @@
-"""What heads look at (`heads`) and what layers know (`representations`)."""
+"""What heads look at (`heads`), what layers know (`representations`), two models (`comparison`)."""

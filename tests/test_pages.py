@@ -1,0 +1,120 @@
+"""What docs/heads.md has the reader run runs, and docs/ names every column of what comes out."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from conllu import TokenList, parse
+from transformers import GPT2Config, GPT2LMHeadModel
+
+import bertology
+from bertology.corpora import Corpus
+from bertology.models import LoadedModel
+from bertology.studies.head_command import FILES
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = "\n".join((DOCS / name).read_text() for name in ("tables.md", "head_tables.md"))
+GAP = (
+    "ID\tText\tPronoun\tPronoun-offset\tA\tA-offset\tA-coref\tB\tB-offset\tB-coref\tURL\n"
+    "d-1\tAnn met Beth when she was ill.\tshe\t18\tAnn\t0\tTRUE\tBeth\t8\tFALSE\tu\n"
+    "d-2\tMary saw Jane before she left.\tshe\t21\tMary\t0\tFALSE\tJane\t9\tTRUE\tu\n"
+)
+PAIRS = "text\ttext_pair\nA man sleeps.\tHe is awake.\nA dog runs.\tAn animal moves.\n"
+
+
+def snippets(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", (DOCS / "heads.md").read_text(), re.M | re.S)
+
+
+def frames_of(treebank: list[TokenList]) -> str:
+    """Each verb with the subjects and objects that hang from it."""
+    lines = []
+    for sentence in treebank:
+        tokens = [token for token in sentence if isinstance(token["id"], int)]
+        frames = [
+            {
+                "predicate": verb["id"] - 1,
+                "roleset": f"{verb['lemma']}.01",
+                "arguments": [
+                    {"role": role, "start": token["id"] - 1, "end": token["id"] - 1}
+                    for token in tokens
+                    for role, label in (("ARG0", "nsubj"), ("ARG1", "obj"))
+                    if token["head"] == verb["id"] and token["deprel"] == label
+                ],
+            }
+            for verb in tokens
+            if verb["upos"] == "VERB"
+        ]
+        words = [token["form"] for token in tokens]
+        record = {"sent_id": sentence.metadata["sent_id"], "tokens": words, "frames": frames}
+        lines.append(json.dumps(record))
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, demo: LoadedModel) -> Path:
+    """A folder with the files that the page takes as the reader's own, made small."""
+    folder = tmp_path_factory.mktemp("reader")
+    text = (DOCS.parent / "corpora" / "sample.conllu").read_text()
+    treebank = parse(text)
+    for name, part in (("dev", treebank[:40]), ("train", treebank[40:100])):
+        (folder / f"en_ewt-ud-{name}.conllu").write_text("".join(s.serialize() for s in part))
+    (folder / "propbank.jsonl").write_text(frames_of(treebank[:40]))
+    (folder / "gap-development.tsv").write_text(GAP)
+    (folder / "pairs.tsv").write_text(PAIRS)
+    for seed, name in enumerate(("my-model", "my-tuned-model", "my-seed-1", "my-seed-2")):
+        model = bertology.load_model("demo")
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for weights in model.module.parameters():
+                weights.add_(0.02 * torch.randn_like(weights))
+        model.module.save_pretrained(folder / name)
+        model.tokenizer.save_pretrained(folder / name)
+    config = GPT2Config(
+        vocab_size=len(demo.tokenizer), n_positions=128, n_embd=24, n_layer=2, n_head=3
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder / "my-language-model")
+    demo.tokenizer.save_pretrained(folder / "my-language-model")
+    return folder
+
+
+@pytest.mark.slow
+def test_the_page_runs_and_every_column_is_explained(
+    place: Path, sample: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    small = replace(sample, sentences=sample.sentences[:40])
+    monkeypatch.setattr(bertology.corpora, "sample_treebank", lambda: small)
+    names: dict[str, Any] = {}
+    for snippet in snippets("python"):
+        exec(compile(snippet, "docs/heads.md", "exec"), names)
+    assert names["heads"].not_fed == {"semantic": "the corpus has no predicates with arguments"}
+    assert len(list((place / "figures").glob("*.pdf"))) == 6
+    results = [names[name] for name in ("heads", "found", "parsers", "both", "seeds")]
+    tables = [getattr(one, name) for one in results for name in one.__dataclass_fields__]
+    columns = {name for table in tables if isinstance(table, pd.DataFrame) for name in table}
+    assert len(columns) > 60
+    assert not {name for name in columns if f"`{name}`" not in PAGES} - {"layer", "head"}
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run(place: Path) -> None:
+    commands = snippets("sh")
+    assert commands
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    for command in commands:
+        subprocess.run(["sh", "-ec", command], cwd=place, env={**os.environ, "PATH": path},
+                       check=True)  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [*FILES.values(), "decoder.csv", "decay.csv", "published.csv"])
+def test_every_file_has_a_section(file: str) -> None:
+    assert re.search(rf"^## .*\b{re.escape(file)}", PAGES, re.M)
