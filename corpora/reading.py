@@ -1,5 +1,6 @@
 """Reading a corpus whatever its format, and the sample treebank."""
 
+import re
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -11,13 +12,22 @@ from .pronouns import read_gap
 from .propbank import read_propbank
 from .text import Corpus, sha256_of, text_to_sentence
 
+#: How the first line of a file shows that it holds labelled texts.
+_TEXT_FIELD = {
+    ".tsv": re.compile(r"(^|\t)text(\t|$)"),
+    ".csv": re.compile(r"(^|,)\"?text\"?(,|$)"),
+    ".jsonl": re.compile(r"^\s*\{.*\"text\"\s*:"),
+}
+_NEVER = re.compile(r"(?!)")
+
 
 def read_corpus(path: str | Path) -> Corpus:
     """Read a corpus by its ending and its first line.
 
     CoNLL coreference if the first line is `#begin document`; else CoNLL-U if it ends in `.conllu`
-    or `.conll`; PropBank frames if it ends in `.jsonl`; GAP if it ends in `.tsv` and its header
-    has `Pronoun-offset`; everything else as plain text, one sentence a line.
+    or `.conll`; GAP if it ends in `.tsv` and its header has `Pronoun-offset`; texts, or pairs of
+    texts, if it ends in `.tsv`, `.csv` or `.jsonl` and has the field `text`; PropBank frames if it
+    ends in `.jsonl` otherwise; everything else as plain text, one sentence a line.
 
     Raises:
         CorpusError: no such file, no sentence in it, or malformed lines.
@@ -28,10 +38,14 @@ def read_corpus(path: str | Path) -> Corpus:
         return read_conll_coreference(source)
     if source.suffix in (".conllu", ".conll"):
         return read_conllu(source)
-    if source.suffix == ".jsonl":
-        return read_propbank(source)
     if source.suffix == ".tsv" and "Pronoun-offset" in begin.split("\t"):
         return read_gap(source)
+    if _TEXT_FIELD.get(source.suffix, _NEVER).search(begin):
+        from .labelled import corpus_of, read_examples  # which reads plain text by this module
+
+        return corpus_of(read_examples(source))
+    if source.suffix == ".jsonl":
+        return read_propbank(source)
     return read_plain_text(source)
 
 

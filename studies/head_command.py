@@ -40,6 +40,8 @@ FILES = {
     "cluster_stress": "cluster_stress.csv",
     "silhouettes": "silhouettes.csv",
     "gradients": "gradients.csv",
+    "roles": "roles.csv",
+    "examples": "examples.csv",
 }
 
 
@@ -124,8 +126,14 @@ def heads(common: Common, corpus_file: Path, choices: HeadChoices, workers: int 
         written += _repeated(run, model, common.seed)
     if analysis.has_relations and is_bert_base(model):
         written.append(_published(run, analysis))
-    left_out = [f"{name} left out: {reason}" for name, reason in analysis.not_fed.items()]
-    finish(run, written, "\n".join(filter(None, [skipped_texts(analysis.provenance), *left_out])))
+    notes = [skipped_texts(analysis.provenance)]
+    notes += [f"{name} left out: {reason}" for name, reason in analysis.not_fed.items()]
+    if not analysis.coreference.empty and choices.text == "sentences" and texts.documents:
+        notes.append(
+            "Coreference is measured within the sentences that the model reads; "
+            "--text passages joins those of a document."
+        )
+    finish(run, written, "\n".join(filter(None, notes)))
 
 
 def _repeated(run: Run, model: LoadedModel, seed: int) -> list[Path]:

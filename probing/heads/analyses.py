@@ -7,13 +7,15 @@ from functools import partial
 import pandas as pd
 
 from ...corpora import Corpus, Sentence
-from ...errors import CorpusError
+from ...errors import CaptureError, CorpusError
+from ...models import LoadedModel
 from .best import best_heads
 from .by_query import by_query_table
 from .clusters import cluster_heads
 from .coreference import best_coreference_heads, coreference_baselines, coreference_table
 from .examples import sample_predictions
 from .features import ABSENT, feature_table
+from .gradients import loss_of
 from .importance import gradient_table
 from .options import ScanOptions
 from .patterns import head_patterns, pattern_table
@@ -146,10 +148,18 @@ ANALYSES: dict[str, Analysis] = {
 }
 
 
-def not_fed(corpus: Corpus, names: tuple[str, ...], options: ScanOptions) -> dict[str, str]:
-    """The analyses that a corpus cannot feed, and what it lacks."""
-    return {
+def not_fed(
+    model: LoadedModel, corpus: Corpus, names: tuple[str, ...], options: ScanOptions
+) -> dict[str, str]:
+    """The analyses that a corpus or a model cannot feed, and why."""
+    lacking = {
         name: f"the corpus has no {ANALYSES[name].lacking}"
         for name in names
         if not any(ANALYSES[name].annotated(sentence, options) for sentence in corpus.sentences)
     }
+    if "gradients" in names:
+        try:
+            loss_of(model)
+        except CaptureError as error:
+            lacking["gradients"] = str(error)
+    return lacking

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...corpora import Corpus
-from ...errors import CaptureError
+from ...errors import BertologyError, CaptureError
 from ...models import LoadedModel, provenance
 from ...results import Result
 from .analyses import ANALYSES, AnalysisOptions, not_fed
@@ -74,8 +74,8 @@ def analyse_heads(
 ) -> HeadAnalysis:
     """What every head looks at, from one pass over the corpus.
 
-    An analysis that the corpus cannot feed (relations without trees) is left out and named in
-    `not_fed`; the others run.
+    An analysis that the corpus or the model cannot feed (relations without trees) is left out and
+    named in `not_fed`; the others run.
 
     Args:
         analyses: names of `ANALYSES`, or `("all",)`; the statistics of `heads.csv` always come.
@@ -93,14 +93,19 @@ def analyse_heads(
     """
     names = _names(analyses)
     asked = replace(scan_options, seed=seed)
-    lacking = not_fed(corpus, names, asked)
+    lacking = not_fed(model, corpus, names, asked)
     fed = [name for name in names if name not in lacking]
     parts = tuple(part for name in fed if (part := ANALYSES[name].part) is not None)
     scan = scan_heads(model, corpus, folder, options=replace(asked, parts=parts), workers=workers)
     chosen = replace(options or AnalysisOptions(), seed=seed)
     tables: dict[str, pd.DataFrame] = {}
     for name in fed:
-        tables |= ANALYSES[name].tables(scan, chosen)
+        try:
+            tables |= ANALYSES[name].tables(scan, chosen)
+        except BertologyError as error:
+            # Too few units, say: the pass and the other analyses are not lost with it.
+            lacking[name] = str(error)
+    fed = [name for name in fed if name not in lacking]
     means = statistics_table(
         scan.unit_sums(), np.bincount(scan.units), (*scan.present, OTHER), seed=seed
     )
