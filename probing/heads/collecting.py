@@ -83,8 +83,8 @@ def _has_annotation(encoding: Encoding) -> bool:
 
 def _statistics(rows: RowSums, sites: Sequence[Site], batch: Batch) -> list[dict[str, Tensor]]:
     # Axis 0 becomes the sentence.
-    sums = np.stack([rows.values[site].cpu().numpy() for site in sites], axis=1)
-    even = np.stack([rows.baselines[site].cpu().numpy() for site in sites], axis=1)
+    sums = torch.stack([rows.values[site] for site in sites], dim=1).cpu().numpy()
+    even = torch.stack([rows.baselines[site] for site in sites], dim=1).cpu().numpy()
     refuse_infinite(sums, sites, batch.encodings)
     lengths = np.array(batch.lengths, dtype=np.float64)[:, None, None, None]
     counts, kept = row_counts(batch.encodings), len((*STATISTICS, OTHER))

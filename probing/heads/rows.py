@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...capture import Event, Site, refuse_other_positions
 from ...corpora import Encoding
+from .block_facts import BlockFacts
 
 #: The statistics of `heads.csv`, in the order of the last axis of what `reduce_attention` returns.
 STATISTICS = (
@@ -63,6 +64,13 @@ class TokenFeatures:
             columns[row, tokens.numpy()] = np.stack(features, axis=1)
         return TokenFeatures(mask.float(), torch.from_numpy(columns).to(mask.device))
 
+    def facts(self, visible: Tensor, rows: slice, keys: slice) -> BlockFacts:
+        """What is known of a block of rows, of which `visible` (batch, 1, row, key) says what
+        each sees."""
+        columns = self.columns[:, keys]
+        picked = self.columns[:, rows, 1:3].transpose(1, 2)
+        return BlockFacts(self.rows[:, None, rows], visible, columns, picked, rows, keys)
+
 
 class RowSums:
     """Sums of every statistic over the rows of each site; hang `observe` on a hook with `block`.
@@ -76,8 +84,11 @@ class RowSums:
         self.features = features
         self.values: dict[Site, Tensor] = {}
         self.baselines: dict[Site, Tensor] = {}
-        #: Layers share their masks, and so their baselines: by mask and first row.
+        #: Layers share their masks, and so their baselines: by mask and first row. The mask is
+        #: kept beside what is known of it, so that no other object gets its id.
         self._even: dict[tuple[int, int], tuple[object, Tensor]] = {}
+        #: What is known of whole maps, by mask; of books in blocks it would be too much.
+        self._facts: dict[int, tuple[object, BlockFacts]] = {}
 
     def observe(self, event: Event) -> None:
         """Add one block of rows.
@@ -86,23 +97,29 @@ class RowSums:
             CaptureError: the positions of the site are not the tokens.
         """
         refuse_other_positions(event, self.features.rows.shape[1])
-        sums = reduce_attention(
-            event.attention, event.visible, self.features, event.rows, event.keys
-        )
-        baseline = self._baseline(event)
+        facts = self._known(event)
+        sums = _reduced(event.attention.float(), facts)
+        baseline = self._baseline(event, facts)
         for kept, new in ((self.values, sums), (self.baselines, baseline)):
             kept[event.site] = kept[event.site] + new if event.site in kept else new.double()
 
-    def _baseline(self, event: Event) -> Tensor:
+    def _known(self, event: Event) -> BlockFacts:
+        mask = event.mask_key
+        whole = event.rows == slice(0, self.features.rows.shape[1])
+        if mask is None or not whole:
+            return self.features.facts(event.visible, event.rows, event.keys)
+        if id(mask) not in self._facts:
+            facts = self.features.facts(event.visible, event.rows, event.keys)
+            self._facts[id(mask)] = mask, facts
+        return self._facts[id(mask)][1]
+
+    def _baseline(self, event: Event, facts: BlockFacts) -> Tensor:
         key = (id(event.mask_key), event.rows.start)
         if event.mask_key is not None and key in self._even:
             return self._even[key][1]
-        visible = event.visible
-        even = visible / visible.sum(-1, keepdim=True).clamp(min=1)
-        sums = reduce_attention(even, visible, self.features, event.rows, event.keys)[:, 0]
-        # The mask is kept beside its baseline, so that no other object gets its id.
-        self._even[key] = event.mask_key, sums
-        return sums
+        even = facts.visible / facts.visible.sum(-1, keepdim=True).clamp(min=1)
+        self._even[key] = event.mask_key, _reduced(even, facts)[:, 0]
+        return self._even[key][1]
 
 
 def reduce_attention(
@@ -125,90 +142,52 @@ def reduce_attention(
         (batch, head, statistic), in the order of `STATISTICS`, then `OTHER`, then for each of
         `PICKED_ROWS` the sums over those rows alone of `OF_PICKED_ROWS`.
     """
-    attention = attention.float()
     rows = rows or slice(0, attention.shape[-2])
     keys = keys or slice(0, attention.shape[-1])
-    counted = features.rows[:, None, rows]  # (batch, 1, row)
-    columns = features.columns[:, keys]
+    return _reduced(attention.float(), features.facts(visible, rows, keys))
+
+
+def _reduced(attention: Tensor, facts: BlockFacts) -> Tensor:
+    """What `reduce_attention` returns; few operations, for short texts cost as many as they are."""
     # The vectorised logarithm takes a third of the time of `torch.special.entr`.
-    entropy = -attention.clamp(min=_TINY).log_().mul_(attention).sum(-1)
-    choices = visible.sum(-1).float()  # (batch, 1, row)
-    # A row that sees one key has nothing to choose: it counts 0.
-    normalised = torch.where(choices > 1, entropy / choices.clamp(min=2).log(), 0.0)
-    places = torch.arange(rows.start, rows.stop, device=attention.device).float()
-    kinds = features.columns[:, rows, 1:3].transpose(1, 2)[:, None]  # (batch, 1, 2, row)
-    weights = torch.cat([counted[:, :, None], (counted * places)[:, :, None], kinds], dim=2)
-    masses = weights @ attention  # (batch, head, 4, key)
-    mass, moment = masses[:, :, 0], masses[:, :, 1]
-    by_column = dict(zip(_COLUMN_FEATURES, (mass @ columns).unbind(-1), strict=True))
-    near = [_Diagonal.of(attention, offset, rows, keys) for offset in (-1, 0, 1)]
-    previous, itself, following = (diagonal.sums(counted) for diagonal in near)
-    unnamed = (columns.sum(-1) == 0).float()  # (batch, key)
-    elsewhere = (mass @ unnamed[:, :, None]).squeeze(-1)
+    logarithms = attention.clamp(min=_TINY).log_()
+    # (batch, head, 4): over rows, over rows by their choices, over [CLS] rows, over [SEP] rows.
+    entropy = -_weighed(logarithms.mul_(attention).sum(-1), facts.by_row)
+    largest = _weighed(attention.amax(-1), facts.by_row[..., :1])
+    masses = facts.weights @ attention  # (batch, head, 4, key)
+    # Not broadcast over heads: that would copy what is known of the keys for each of them.
+    by_key = (masses.flatten(1, 2) @ facts.by_key).unflatten(1, masses.shape[1:3])
+    *features, unnamed, places = by_key[:, :, 0].split(1, dim=-1)
+    near = [
+        _weighed(attention.diagonal(shift, dim1=-2, dim2=-1), factor)
+        for shift, factor in facts.near
+    ]
     sums = {
-        "entropy": (entropy * counted).sum(-1),
-        "entropy_normalised": (normalised * counted).sum(-1),
-        "max": (attention.amax(-1) * counted).sum(-1),
-        "previous": previous,
-        "self": itself,
-        "next": following,
-        OTHER: elsewhere - sum(diagonal.sums(counted, unnamed) for diagonal in near),
-        "distance": _distance(attention, visible, counted, mass, moment, rows, keys),
-        **by_column,
+        "entropy": entropy[..., :1],
+        "entropy_normalised": entropy[..., 1:2],
+        "max": largest,
+        "previous": near[0][..., :1],
+        "self": near[1][..., :1],
+        "next": near[2][..., :1],
+        OTHER: unnamed - near[0][..., 1:] - near[1][..., 1:] - near[2][..., 1:],
+        "distance": _distance(attention, masses[:, :, 1], places, facts),
+        **dict(zip(_COLUMN_FEATURES, features, strict=True)),
     }
-    everywhere = torch.stack([sums[name] for name in (*STATISTICS, OTHER)], dim=-1)
-    picked = torch.cat(
-        [
-            (kinds * entropy[:, :, None]).sum(-1, keepdim=True),
-            masses[:, :, 2:] @ columns[:, None, :, 1:],
-        ],
-        dim=-1,
-    )
-    return torch.cat([everywhere, picked.flatten(2)], dim=-1)
+    of_cls, of_sep = by_key[:, :, 2:, 1 : len(_COLUMN_FEATURES)].unbind(2)
+    picked = [entropy[..., 2:3], of_cls, entropy[..., 3:], of_sep]
+    return torch.cat([*(sums[name] for name in (*STATISTICS, OTHER)), *picked], dim=-1)
 
 
-def _distance(
-    attention: Tensor,
-    visible: Tensor,
-    counted: Tensor,
-    mass: Tensor,
-    moment: Tensor,
-    rows: slice,
-    keys: slice,
-) -> Tensor:
-    """Sum of weight times |i - j|: (batch, head)."""
-    device = attention.device
-    columns = torch.arange(keys.start, keys.stop, device=device).float()
-    places = torch.arange(rows.start, rows.stop, device=device).float()
-    beyond = max(0, rows.start + 1 - keys.start)
-    ahead = columns[beyond:] > places[:, None]
-    if not (visible[..., beyond:] & ahead).any():
-        # Nobody looks ahead, so |i - j| = i - j, and the sums over rows are enough.
-        return moment.sum(-1) - mass @ columns
-    apart = (places[:, None] - columns).abs()
-    return ((attention * apart).sum(-1) * counted).sum(-1)
+def _weighed(values: Tensor, factors: Tensor) -> Tensor:
+    """Numbers (batch, head, row) summed with factors (batch, row, factor)."""
+    return values @ factors
 
 
-@dataclass(frozen=True)
-class _Diagonal:
-    """The weights on position i + offset in a block of rows."""
-
-    weights: Tensor
-    """(batch, head, row of those that have such a key in the block)."""
-    rows: slice
-    keys: slice
-
-    @staticmethod
-    def of(attention: Tensor, offset: int, rows: slice, keys: slice) -> "_Diagonal":
-        shift = rows.start + offset - keys.start
-        weights = attention.diagonal(shift, dim1=-2, dim2=-1)
-        first, length = max(0, -shift), weights.shape[-1]
-        start = first + shift
-        return _Diagonal(weights, slice(first, first + length), slice(start, start + length))
-
-    def sums(self, counted: Tensor, columns: Tensor | None = None) -> Tensor:
-        """Summed over rows, of keys weighed by `columns` (batch, key): (batch, head)."""
-        factor = counted[..., self.rows]
-        if columns is not None:
-            factor = factor * columns[:, None, self.keys]
-        return (self.weights * factor).sum(-1)
+def _distance(attention: Tensor, moment: Tensor, places: Tensor, facts: BlockFacts) -> Tensor:
+    """Sum of weight times |i − j|: (batch, head, 1)."""
+    if not facts.looks_ahead:
+        # Nobody looks ahead, so |i − j| = i − j, and the sums over rows are enough.
+        return moment.sum(-1, keepdim=True) - places
+    # A product, not a map times a map: no temporary of that size.
+    by_row = torch.einsum("bhqk,qk->bhq", attention, facts.apart)
+    return _weighed(by_row, facts.by_row[..., :1])

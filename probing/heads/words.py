@@ -16,6 +16,9 @@ from ...models import LoadedModel
 from .relations import membership, predict_heads
 from .rows import block_size
 
+#: Up to so many words torch finds the largest of a row faster than numpy.
+_SHORT = 128
+
 
 @dataclass(frozen=True)
 class _Words:
@@ -82,7 +85,9 @@ class WordMaps:
             maps = known
             self.alone.add(maps[0], attention[0], event.rows, event.keys)
         else:
-            to_words = attention @ self.belongs[:, None, event.keys]
+            # Not broadcast over heads: that would copy what belongs where for each of them.
+            to_words = attention.flatten(1, 2) @ self.belongs[:, event.keys]
+            to_words = to_words.unflatten(1, attention.shape[1:3])
             part = self.averaging[..., event.rows] @ to_words
             maps = part if known is None else known + part
         self.maps[event.site] = maps
@@ -95,8 +100,7 @@ class WordMaps:
 
     def predictions(self, sites: Sequence[Site]) -> np.ndarray:
         """The head each map predicts for each word: (batch, layer, head, direction, word)."""
-        answers = [_predicted(self.of(site)) for site in sites]
-        return np.stack(answers, axis=1)
+        return _predicted(torch.stack([self.of(site) for site in sites], dim=1))
 
     def of_texts(self, sites: Sequence[Site]) -> Iterator[np.ndarray]:
         """The maps of each text: (layer, head, word, word), its own words alone."""
@@ -106,22 +110,25 @@ class WordMaps:
 
 
 def _predicted(maps: Tensor) -> np.ndarray:
-    """`predict_heads` where the maps are: they are large, the answers small."""
-    if maps.device.type == "cpu":
+    """`predict_heads` where the maps are, and by what is faster there: they are large."""
+    if maps.device.type == "cpu" and maps.shape[-1] > _SHORT:
         return predict_heads(maps.numpy())
-    answers = torch.stack([_largest(maps), _largest(maps.transpose(-1, -2))], dim=-2)
-    return answers.cpu().numpy()
+    answers = [_largest(maps, axis) for axis in (-1, -2)]
+    return torch.stack(answers, dim=-2).cpu().numpy()
 
 
-def _largest(maps: Tensor) -> Tensor:
-    """The first place of the largest number along the last axis; -1 where none is positive.
-
-    Devices do not say which of equal numbers their argmax finds.
-    """
-    weight = maps.amax(-1, keepdim=True)
-    places = torch.arange(maps.shape[-1], dtype=torch.int16, device=maps.device)
-    first = torch.where(maps == weight, places, maps.shape[-1]).amin(-1)
-    return torch.where(weight.squeeze(-1) > 0, first, -1).to(torch.int16)
+def _largest(maps: Tensor, axis: int) -> Tensor:
+    """The first place of the largest number along an axis; -1 where none is positive."""
+    if maps.device.type == "cpu":
+        weight, first = maps.max(axis)
+    else:
+        # Devices do not say which of equal numbers their argmax finds.
+        weight = maps.amax(axis, keepdim=True)
+        places = torch.arange(maps.shape[axis], dtype=torch.int16, device=maps.device)
+        places = places if axis == -1 else places[:, None]
+        first = torch.where(maps == weight, places, maps.shape[axis]).amin(axis)
+        weight = weight.squeeze(axis)
+    return torch.where(weight > 0, first, -1).to(torch.int16)
 
 
 def _first_tokens(belongs: Tensor) -> Tensor:
