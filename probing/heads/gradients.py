@@ -77,7 +77,7 @@ def loss_of(model: LoadedModel) -> Loss:
     if model.task not in LOSSES or model.reader is not model.module:
         raise CaptureError(
             f"{model.name} (task {model.task}) has an encoder and a decoder; gradients of "
-            "attention are taken of models with one stack. Leave 'gradients' out of the parts, "
+            "attention are taken of models with one stack. Leave gradients out of the analyses, "
             "or load such a model."
         )
     return LOSSES[model.task]

@@ -149,3 +149,8 @@ def test_rank_biased_overlap_worked_examples() -> None:
     middle = (overlap([3, 2, 1], [3, 2, 1]) + overlap([3, 2, 1], [2, 3, 1])) / 2
     assert overlap([3, 2, 1], [2, 2, 1]) == pytest.approx(middle)
     assert np.isnan(overlap([1, 1, 1], [1, 2, 3]))
+
+
+def test_wilson_stays_within_a_proportion() -> None:
+    low, high = wilson(np.array([0, 7]), np.array([7, 7]))
+    assert low[0] == 0 and high[1] == 1

@@ -66,7 +66,42 @@ def test_a_corpus_that_feeds_nothing_more_still_gives_statistics(tmp_path: Path)
         "features left out: the corpus has no part-of-speech tags",
     ):
         assert lacking in done.output
-    assert [path.name for path in (tmp_path / "run").glob("*.csv")] == ["heads.csv"]
+    assert {path.name for path in (tmp_path / "run").glob("*.csv")} == {"heads.csv", "roles.csv"}
+
+
+def test_an_analysis_that_fails_after_the_pass_loses_nothing(tmp_path: Path) -> None:
+    text = tmp_path / "plain.txt"
+    text.write_text("The old dog sleeps .\n")
+    done = call(
+        "heads", "demo", "--corpus", text, "--analyses", "queries,clusters", "--out",
+        tmp_path / "run",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "clusters left out:" in done.output
+    names = {path.name for path in (tmp_path / "run").glob("*.csv")}
+    assert names == {"heads.csv", "by_query.csv", "roles.csv"}
+
+
+def test_pairs_of_texts_are_read_as_pairs(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("text\ttext_pair\nA man sleeps .\tHe is awake .\nA dog runs .\tIt moves .\n")
+    done = call("heads", "demo", "--corpus", pairs, "--analyses", "patterns", "--out",
+                tmp_path / "run")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    heads = pd.read_csv(tmp_path / "run" / "heads.csv")
+    assert heads["n"].unique().tolist() == [2]
+    # [CLS] A man sleeps . [SEP] He is awake . [SEP]: two of 11 and of 10 tokens separate.
+    even = heads[heads["statistic"] == "sep"]["baseline"].unique()
+    assert even == pytest.approx((2 / 11 + 2 / 10) / 2)
+
+
+def test_coreference_within_sentences_says_how_to_join_them(corpus: Path, tmp_path: Path) -> None:
+    done = call(
+        "heads", "demo", "--corpus", corpus, "--analyses", "coreference", "--out",
+        tmp_path / "run",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "--text passages joins those of a document" in done.output
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,8 @@ def test_a_small_corpus_is_descriptive_and_texts_may_lack_a_partner(tiny_model) 
         assert table["descriptive"].all()
     assert result.representations["p_adjusted"].isna().all()
     assert (result.table["n_null"] == 2).all() and result.table["null"].notna().all()
+    assert result.table["difference"].notna().all()
+    assert result.table[["difference_low", "difference_high"]].isna().all(axis=None)
     assert result.provenance.options["texts_without_partner"] == 3
     nobody = compare_models(model, model, replace(corpus, sentences=sentences[:4]))
     assert nobody.table[["null", "difference"]].isna().all(axis=None)

@@ -195,6 +195,13 @@ def test_too_little_data_is_described(tmp_path) -> None:
     scan = of_points(tmp_path / "few", points, (2, 3), sentences=9)
     found = layer_test(scan, head_distances(scan), layers_of((2, 3)), seed=0).loc[0]
     assert found["descriptive"] and np.isnan(found["p"]) and np.isfinite(found["effect"])
+    # Sentences count, not their rows.
+    scan = of_points(tmp_path / "some", points, (2, 3), sentences=29)
+    found = layer_test(scan, head_distances(scan), layers_of((2, 3)), seed=0).loc[0]
+    assert found["descriptive"] and np.isnan(found["p"]) and found["n"] == 29
+    scan = of_points(tmp_path / "enough", points, (2, 3), sentences=30)
+    found = layer_test(scan, head_distances(scan), layers_of((2, 3)), seed=0).loc[0]
+    assert not found["descriptive"] and np.isfinite(found["p"])
     scan = of_points(tmp_path / "single", points, (6, 1))
     found = cluster_heads(scan).test.loc[0]
     assert not found["descriptive"] and np.isnan(found["p"]) and np.isnan(found["effect"])
@@ -219,7 +226,7 @@ def test_names() -> None:
 
 
 def test_demo_heads(demo, sample) -> None:
-    scan = scan_heads(demo, sample.first(24), options=WITH_DIVERGENCE)
+    scan = scan_heads(demo, sample.first(30), options=WITH_DIVERGENCE)
     found = cluster_heads(scan, clusters=4, restarts=1)
     named = found.heads.set_index(["layer", "head"])["name"]
     assert named[0, 2] == "previous"
