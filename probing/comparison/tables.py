@@ -21,7 +21,10 @@ _Interval = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class SameNumber:
-    """Measures between heads of the same number, text by text."""
+    """Measures between heads of the same number, text by text.
+
+    Where too few texts have a partner, the difference from the null has no interval.
+    """
 
     heads: Sequence[tuple[int, int]]
     measures: tuple[str, ...]
@@ -59,6 +62,8 @@ class SameNumber:
         mean, low, high = self._interval(values)
         paired = np.isfinite(other).all(1)
         gap = self._interval(values - other, paired)
+        if is_descriptive(int(paired.sum()), len(np.unique(self.units[paired]))):
+            gap = gap[0], np.full_like(gap[0], np.nan), np.full_like(gap[0], np.nan)
         count, covered = len(values), len(np.unique(self.units))
         part = keys.assign(
             measure=measure, mean=mean, ci_low=low, ci_high=high, n=count,

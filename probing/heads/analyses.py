@@ -31,7 +31,8 @@ Tables = Mapping[str, pd.DataFrame]
 class Analysis:
     """One analysis of a pass."""
 
-    tables: Callable[[HeadScan, "AnalysisOptions"], Tables]
+    tables: Callable[[HeadScan, "AnalysisOptions", int], Tables]
+    """From a scan, the options and the seed."""
     part: str | None = None
     """What the pass has to keep for it, besides the statistics."""
     annotated: Callable[[Sentence, ScanOptions], bool] = field(default=lambda *_: True)
@@ -54,7 +55,6 @@ class AnalysisOptions:
     """Which words the relation `all` is over: see `relations.Dependents`."""
     absent: str = "skip"
     """Sentences without a feature: see `features.ABSENT`."""
-    seed: int = 0
 
     def __post_init__(self) -> None:
         legal = {"labels": LABELS, "all_words": ALL_WORDS, "absent": ABSENT}
@@ -65,38 +65,38 @@ class AnalysisOptions:
                 )
 
 
-def _relations(scan: HeadScan, options: AnalysisOptions) -> Tables:
+def _relations(scan: HeadScan, options: AnalysisOptions, seed: int) -> Tables:
     dependents = gold_dependents(
         scan.sentences, scan.word_tokens, scan.units.tolist(), labels=options.labels,
         all_words=options.all_words,
     )  # fmt: skip
     correct = score(dependents, scan.predicted())
-    best = best_heads(dependents, correct, seed=options.seed)
+    best = best_heads(dependents, correct, seed=seed)
     named = list(best[["relation", "direction", "layer", "head"]].itertuples(index=False))
     return {
-        "relations": relation_table(dependents, correct, seed=options.seed),
+        "relations": relation_table(dependents, correct, seed=seed),
         "best": best,
-        "examples": sample_predictions(scan, dependents, correct, named, seed=options.seed),
+        "examples": sample_predictions(scan, dependents, correct, named, seed=seed),
     }
 
 
-def _patterns(scan: HeadScan, options: AnalysisOptions) -> Tables:
+def _patterns(scan: HeadScan, options: AnalysisOptions, seed: int) -> Tables:
     return {
-        "patterns": pattern_table(scan, seed=options.seed),
-        "head_patterns": head_patterns(scan, seed=options.seed),
+        "patterns": pattern_table(scan, seed=seed),
+        "head_patterns": head_patterns(scan, seed=seed),
     }
 
 
-def _coreference(scan: HeadScan, options: AnalysisOptions) -> Tables:
+def _coreference(scan: HeadScan, options: AnalysisOptions, seed: int) -> Tables:
     return {
-        "coreference": coreference_table(scan, seed=options.seed),
-        "coreference_baselines": coreference_baselines(scan, seed=options.seed),
-        "best_coreference": best_coreference_heads(scan, seed=options.seed),
+        "coreference": coreference_table(scan, seed=seed),
+        "coreference_baselines": coreference_baselines(scan, seed=seed),
+        "best_coreference": best_coreference_heads(scan, seed=seed),
     }
 
 
-def _clusters(scan: HeadScan, options: AnalysisOptions) -> Tables:
-    found = cluster_heads(scan, seed=options.seed)
+def _clusters(scan: HeadScan, options: AnalysisOptions, seed: int) -> Tables:
+    found = cluster_heads(scan, seed=seed)
     return {
         "clusters": found.heads,
         "cluster_test": found.test,
@@ -110,13 +110,17 @@ def _one(name: str, table: Callable[..., pd.DataFrame]) -> Callable[..., Tables]
 
 
 def _only(
-    name: str, table: Callable[..., pd.DataFrame], scan: HeadScan, options: AnalysisOptions
+    name: str,
+    table: Callable[..., pd.DataFrame],
+    scan: HeadScan,
+    options: AnalysisOptions,
+    seed: int,
 ) -> Tables:
-    return {name: table(scan, seed=options.seed)}
+    return {name: table(scan, seed=seed)}
 
 
-def _features(scan: HeadScan, options: AnalysisOptions) -> Tables:
-    return {"features": feature_table(scan, seed=options.seed, absent=options.absent)}
+def _features(scan: HeadScan, options: AnalysisOptions, seed: int) -> Tables:
+    return {"features": feature_table(scan, seed=seed, absent=options.absent)}
 
 
 ANALYSES: dict[str, Analysis] = {

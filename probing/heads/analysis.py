@@ -1,7 +1,7 @@
 """The `heads` analysis: one pass over a corpus, and everything that it says of every head."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +97,11 @@ def analyse_heads(
     fed = [name for name in names if name not in lacking]
     parts = tuple(part for name in fed if (part := ANALYSES[name].part) is not None)
     scan = scan_heads(model, corpus, folder, options=replace(asked, parts=parts), workers=workers)
-    chosen = replace(options or AnalysisOptions(), seed=seed)
+    chosen = options or AnalysisOptions()
     tables: dict[str, pd.DataFrame] = {}
     for name in fed:
         try:
-            tables |= ANALYSES[name].tables(scan, chosen)
+            tables |= ANALYSES[name].tables(scan, chosen, seed)
         except BertologyError as error:
             # Too few units, say: the pass and the other analyses are not lost with it.
             lacking[name] = str(error)
@@ -115,7 +115,11 @@ def analyse_heads(
         provenance=provenance(
             model, corpus, seed=seed, skipped=scan.skipped, not_fed=lacking,
             analyses=list(fed), **_counted(scan, chosen, fed),
-            **{key: value for key, value in scan.options.as_dict().items() if key != "seed"},
+            **{
+                key: value
+                for key, value in (asdict(chosen) | scan.options.as_dict()).items()
+                if key != "seed"
+            },
         ),
         **tables,
     )  # fmt: skip
@@ -124,13 +128,11 @@ def analyse_heads(
 def _names(analyses: Sequence[str]) -> tuple[str, ...]:
     if isinstance(analyses, str):
         analyses = (analyses,)
-    if tuple(analyses) == ("all",):
-        return tuple(ANALYSES)
-    if unknown := [name for name in analyses if name not in ANALYSES]:
+    if unknown := [name for name in analyses if name not in (*ANALYSES, "all")]:
         raise CaptureError(
             f"The analyses {unknown} do not exist; there are {', '.join(ANALYSES)}, and all."
         )
-    return tuple(name for name in ANALYSES if name in analyses)
+    return tuple(name for name in ANALYSES if name in analyses or "all" in analyses)
 
 
 def _counted(scan: HeadScan, options: AnalysisOptions, fed: Sequence[str]) -> dict[str, Any]:
@@ -138,8 +140,9 @@ def _counted(scan: HeadScan, options: AnalysisOptions, fed: Sequence[str]) -> di
     found: dict[str, Any] = {}
     if "relations" in fed:
         dependents = gold_dependents(
-            scan.sentences, scan.word_tokens, scan.units.tolist(), labels=options.labels
-        )
+            scan.sentences, scan.word_tokens, scan.units.tolist(), labels=options.labels,
+            all_words=options.all_words,
+        )  # fmt: skip
         found |= {"dependents": len(dependents), "pairs_without_tokens": dependents.left_out}
     if "features" in fed:
         found["features_left_out"] = left_out_features(scan)

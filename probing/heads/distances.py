@@ -55,8 +55,8 @@ def layer_test(
 ) -> pd.DataFrame:
     """Whether heads of one layer lie closer than heads of any: a table of one row.
 
-    Permutations shuffle heads between layers. p is one-sided and NaN below 10 units; the
-    interval resamples units. All is NaN where layers have one head.
+    Permutations shuffle heads between layers. p is one-sided and NaN below 30 sentences or
+    10 units; the interval resamples units. All is NaN where layers have one head.
 
     Args:
         distances: (head, head), from `head_distances`.
@@ -76,7 +76,7 @@ def layer_test(
         np.add.at(gap, scan.units[members], sums @ (1 / len(same) - within))
     rows = np.bincount(scan.units, _rows(scan))
     effect, low, high = (float(value) for value in bootstrap_ratio(gap, rows, seed=seed))
-    descriptive = bool(is_descriptive(int(rows.sum()), len(rows)))
+    descriptive = bool(is_descriptive(len(scan.sentences), len(rows)))
     tested = comparable and not descriptive
     everywhere = float(squareform(distances, checks=False).mean())
     return pd.DataFrame(

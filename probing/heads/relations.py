@@ -187,7 +187,15 @@ def relation_table(
 
     Args:
         correct: (dependent, layer, head, direction), from `score`.
+
+    Raises:
+        CorpusError: there is no dependent.
     """
+    if not len(dependents):
+        raise CorpusError(
+            "No sentence with a dependency tree of two words or more fits the model; give shorter "
+            "sentences, or others."
+        )
     offsets = dependents.offset_correct()
     parts = []
     for relation in dependents.relations:
