@@ -11,11 +11,13 @@ from bertology.corpora.text import words_to_sentence
 from bertology.probing.heads import (
     Dependents,
     WordMaps,
+    analyse_heads,
     best_heads,
     gold_dependents,
     predict_heads,
     relation_table,
 )
+from bertology.probing.heads.parsers import with_random_blocks
 from bertology.probing.heads.relations import OFFSETS, score
 
 
@@ -178,6 +180,18 @@ def test_selection_does_not_flag_null_data() -> None:
     assert flagged / runs <= 0.05 + 1.96 * np.sqrt(0.05 * 0.95 / runs)
 
 
+def test_random_blocks_follow_no_relation_and_the_model_does(demo, sample) -> None:
+    """A negative control: the demo's own embeddings, and nothing learned above them."""
+    corpus = sample.first(100)
+    random, learned = (
+        analyse_heads(model, corpus, ("relations",)).best
+        for model in (with_random_blocks(demo, seed=0), demo)
+    )
+    assert len(random) == len(learned) > 5
+    assert not (random["p_adjusted"] < 0.05).any()
+    assert (learned["syntactic"] & (learned["p_adjusted"] < 0.05)).sum() > 2
+
+
 def test_rare_relations_have_no_row_and_few_units_no_p() -> None:
     generator = np.random.default_rng(0)
     assert best_heads(
@@ -189,8 +203,6 @@ def test_rare_relations_have_no_row_and_few_units_no_p() -> None:
 
 
 def test_published_convention_of_columns(demo, sample) -> None:
-    from bertology.probing.heads import analyse_heads
-
     analysis = analyse_heads(demo, sample, seed=0)
     assert list(analysis.relations.columns)[:10] == [
         "relation", "direction", "layer", "head", "accuracy", "ci_low", "ci_high", "n",
