@@ -187,9 +187,13 @@ def test_random_blocks_follow_no_relation_and_the_model_does(demo, sample) -> No
         analyse_heads(model, corpus, ("relations",)).best
         for model in (with_random_blocks(demo, seed=0), demo)
     )
-    assert len(random) == len(learned) > 5
-    assert not (random["p_adjusted"] < 0.05).any()
-    assert (learned["syntactic"] & (learned["p_adjusted"] < 0.05)).sum() > 2
+    assert len(random) == len(learned) > 10
+    sure = [
+        set(best.loc[best["syntactic"] & (best["p_adjusted"] < 0.05), "relation"])
+        for best in (random, learned)
+    ]
+    # Where full stops and commas hang is half a matter of place and form.
+    assert sure[0] <= {"punct"} and {"all", "det", "case", "obj"} <= sure[1]
 
 
 def test_rare_relations_have_no_row_and_few_units_no_p() -> None:
