@@ -24,19 +24,19 @@ class Part:
     layers: tuple[int, ...]
     """The layers that axis 0 of every array stands for."""
     heads: tuple[int, ...]
-    """The heads that axis 1 of `attention` stands for."""
+    """The heads that the axis `head` stands for."""
     queries: tuple[int, ...]
-    """The positions that axis 2 of `attention` stands for."""
+    """The positions that the axis `query` stands for."""
     keys: tuple[str, ...]
     """What each key is."""
     attention: np.ndarray | None = None
     """(layer, head, query, key); rows sum to 1 over `key`."""
     head_output: np.ndarray | None = None
-    """(layer, token, head, width), before the output projection."""
+    """(layer, query, head, width), before the output projection."""
     contribution: np.ndarray | None = None
-    """(layer, token, head, hidden): what each head adds to the residual stream, without bias."""
+    """(layer, query, head, hidden): what each head adds to the residual stream, without bias."""
     query: np.ndarray | None = None
-    """(layer, head, token, width), as it meets the keys (after rotation, say)."""
+    """(layer, head, query, width), as it meets the keys (after rotation, say)."""
     key: np.ndarray | None = None
     """(layer, head, key, width); shared heads are repeated."""
     value: np.ndarray | None = None
@@ -94,12 +94,12 @@ class Captured:
 
     @property
     def heads(self) -> tuple[int, ...]:
-        """The heads that axis 1 of `attention` stands for."""
+        """The heads that the axis `head` stands for."""
         return self._only.heads
 
     @property
     def queries(self) -> tuple[int, ...]:
-        """The positions that axis 2 of `attention` stands for."""
+        """The positions that the axis `query` stands for."""
         return self._only.queries
 
     @property
@@ -109,12 +109,12 @@ class Captured:
 
     @property
     def head_output(self) -> np.ndarray | None:
-        """(layer, token, head, width), before the output projection."""
+        """(layer, query, head, width), before the output projection."""
         return self._only.head_output
 
     @property
     def contribution(self) -> np.ndarray | None:
-        """(layer, token, head, hidden), the head output times its slice of W_O."""
+        """(layer, query, head, hidden), the head output times its slice of W_O."""
         return self._only.contribution
 
     def __repr__(self) -> str:

@@ -64,8 +64,9 @@ def capture(
         targets: what the decoder of an encoder-decoder model reads, one for each text
             (default: its start token alone).
         layers, stacks, kinds: the sites to keep (default: all).
-        heads, queries: the heads and the token positions to keep attention of (default: all);
-            negative positions count from the end of each text.
+        heads, queries: the heads and the query positions to keep (default: all); negative
+            positions count from the end of each text. Keys and values are kept of all positions,
+            hidden states of all layers.
 
     Raises:
         CaptureError: an unknown quantity, layer, head or position, a text that does not fit
@@ -159,13 +160,15 @@ class _BatchCapture:
     """(batch, key): which of the keys before its tokens a text has, where a site has such keys."""
 
     def __post_init__(self) -> None:
-        lengths = [
-            _lengths(site, n, target)[0]
-            for n, target in zip(self.batch.lengths, self.targets, strict=True)
-            for site in self.keep.sites
-        ]
-        #: Positions that some text of the batch has chosen.
-        self.rows = sorted({row for length in lengths for row in self.keep.rows(length)})
+        #: Positions that some text of the batch has chosen, by stack.
+        self.rows: dict[str, list[int]] = {}
+        for site in self.keep.sites:
+            lengths = [
+                _lengths(site, n, target)[0]
+                for n, target in zip(self.batch.lengths, self.targets, strict=True)
+            ]
+            chosen = {row for length in lengths for row in self.keep.rows(length)}
+            self.rows[site.stack] = sorted(chosen)
         # Found before the forward pass, by one of its own.
         self.weights = {
             site: output_weights(self.model.module, site)
@@ -190,16 +193,19 @@ class _BatchCapture:
 
     def _hooks(self) -> list[Hook]:
         keep, hooks = self.keep, []
-        at: dict[str, Any] = {
-            "layers": {site.layer for site in keep.sites},
-            "stacks": {site.stack for site in keep.sites},
-            "kinds": {site.kind for site in keep.sites},
-        }
-        if "attention" in keep.what:
-            queries = None if keep.queries is None else self.rows
-            hooks.append(Hook(observe=self._see_attention, heads=keep.heads, queries=queries, **at))
-        if set(AT_SITES[1:]) & set(keep.what):
-            hooks.append(Hook(observe=self._see_the_rest, attention=False, **at))
+        for stack, rows in self.rows.items():
+            here = [site for site in keep.sites if site.stack == stack]
+            at: dict[str, Any] = {
+                "layers": {site.layer for site in here},
+                "stacks": {stack},
+                "kinds": {site.kind for site in here},
+            }
+            if "attention" in keep.what:
+                queries = None if keep.queries is None else rows
+                look = Hook(observe=self._see_attention, heads=keep.heads, queries=queries, **at)
+                hooks.append(look)
+            if set(AT_SITES[1:]) & set(keep.what):
+                hooks.append(Hook(observe=self._see_the_rest, attention=False, **at))
         return hooks
 
     def _see_attention(self, event: Event) -> None:
@@ -221,14 +227,20 @@ class _BatchCapture:
 
     def _see_the_rest(self, event: Event) -> None:
         self._see_keys(event)
+        site, keep = event.site, self.keep
+        heads = slice(None) if keep.heads is None else list(keep.heads)
+        rows = slice(None) if keep.queries is None else self.rows[site.stack]
         for name in AT_SITES[1:]:
-            if name == "contribution" and name in self.keep.what:
-                found = contribution(event.head_output, self.weights[event.site])
-            elif name in self.keep.what:
-                found = getattr(event, name)
-            else:
+            if name not in keep.what:
                 continue
-            self.kept[name, event.site] = _array(found)
+            if name in ("head_output", "contribution"):
+                found = event.head_output[:, rows][:, :, heads]
+                if name == "contribution":
+                    found = contribution(found, self.weights[site][heads])
+            else:
+                found = getattr(event, name)[:, heads]
+                found = found[:, :, rows] if name == "query" else found
+            self.kept[name, site] = _array(found)
 
     def _one(self, i: int, hidden: list[list[np.ndarray]], logits: np.ndarray | None) -> Captured:
         n, target = self.batch.lengths[i], self.targets[i]
@@ -255,14 +267,15 @@ class _BatchCapture:
         before = self.before.get(first, np.zeros((len(self.batch), 0), dtype=bool))
         own = [*np.flatnonzero(before[i]), *range(before.shape[1], before.shape[1] + keys)]
         chosen = self.keep.rows(queries)
-        rows = chosen if self.keep.queries is None else [self.rows.index(row) for row in chosen]
+        there = self.rows[first.stack]
+        rows = chosen if self.keep.queries is None else [there.index(row) for row in chosen]
         places: dict[str, Any] = {
             "attention": (slice(None), np.array(rows, dtype=int)[:, None], own),
-            "query": (slice(None), slice(queries)),
+            "query": (slice(None), rows),
             "key": (slice(None), own),
             "value": (slice(None), own),
-            "head_output": slice(queries),
-            "contribution": slice(queries),
+            "head_output": rows,
+            "contribution": rows,
         }
         encoding = self.batch.encodings[i]
         arrays = {}
