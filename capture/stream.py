@@ -79,8 +79,8 @@ def run_batches(
             encodings = waiting.pop()
             try:
                 outcome = run(collate(encodings, model))
-            except (torch.OutOfMemoryError, MemoryError):
-                if len(encodings) == 1:
+            except (RuntimeError, MemoryError) as error:
+                if len(encodings) == 1 or not _is_out_of_memory(error):
                     raise
                 middle = len(encodings) // 2
                 waiting += [encodings[middle:], encodings[:middle]]
@@ -88,3 +88,10 @@ def run_batches(
             if len(outcome) != len(encodings):
                 raise ValueError(f"{len(outcome)} results for a batch of {len(encodings)} texts")
             yield outcome
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On a CPU torch raises a plain RuntimeError.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        "DefaultCPUAllocator" in str(error)
+    )

@@ -1,5 +1,6 @@
 """Batch plans and streaming."""
 
+import pytest
 import torch
 
 from bertology.capture import stream
@@ -48,3 +49,23 @@ def test_batches_halve_when_memory_runs_out(tiny_model) -> None:
     found = stream(model, texts(model, 9), run, description="test", token_budget=1000)
     assert found == [str(i) for i in range(9)]
     assert sizes[0] == 9 and max(sizes[1:]) <= 5
+
+
+def test_batches_halve_when_the_memory_of_the_cpu_runs_out(tiny_model) -> None:
+    model, sizes = tiny_model("bert"), []
+
+    def run(batch):
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            torch.empty(1 << 60, dtype=torch.uint8)  # more than any machine has
+        return [e.sentence.id for e in batch.encodings]
+
+    found = stream(model, texts(model, 9), run, description="test", token_budget=1000)
+    assert found == [str(i) for i in range(9)]
+    assert sizes[0] == 9 and max(sizes[1:]) <= 5
+
+    def fail(batch):
+        raise RuntimeError("of another kind")
+
+    with pytest.raises(RuntimeError, match="of another kind"):
+        stream(model, texts(model, 9), fail, description="test", token_budget=1000)
