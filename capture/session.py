@@ -159,9 +159,13 @@ def _check(hooks: tuple[Hook, ...], sites: tuple[Site, ...]) -> None:
         for name, there in known.items():
             asked = getattr(hook, name)
             if asked is not None and (unknown := set(asked) - there):
-                has = f"0 to {max(there)}" if name in ("layers", "heads") else sorted(there)
+                whole = name in ("layers", "heads") and there == set(range(len(there)))
+                has = f"0 to {max(there)}" if whole else sorted(there)
+                what = (
+                    "do not attend by softmax" if name == "layers" and not whole else "do not exist"
+                )
                 raise CaptureError(
-                    f"{name.capitalize()} {sorted(unknown)} do not exist; this model has {has}."
+                    f"{name.capitalize()} {sorted(unknown)} {what}; this model has {has}."
                 )
         here = tuple(site for site in sites if hook.is_at(site))
         if not here:

@@ -121,7 +121,7 @@ def discover(module: Any, trial: Trial) -> list[Found]:
         if can_switch(module):
             stack.enter_context(Switched(module, search))
         stack.enter_context(tap)
-        output = trial.run(module)
+        output = trial.first_run(module)
     if not output.isfinite().all() and module not in needs_masks:
         # The placeholder of the mask holds NaN: this model computes with its masks.
         needs_masks.add(module)

@@ -32,6 +32,22 @@ class Trial:
             torch.manual_seed(0)
             return first_tensor(module(*self.arguments, **self.named))
 
+    def first_run(self, module: Any) -> Tensor:
+        """Like `run`, where it is not known yet whether the module reads such inputs.
+
+        Raises:
+            CaptureError: it does not.
+        """
+        try:
+            return self.run(module)
+        except (AttributeError, LookupError, NotImplementedError, TypeError, ValueError) as error:
+            raise CaptureError(
+                f"{type(module).__name__} cannot read the inputs that its attention is looked for "
+                f"with ({', '.join(self.named) or 'your example'}): {type(error).__name__}: "
+                f"{error} Open the block on a part (its text model, say), or say what it reads: "
+                "declare(module, 'name.of.the.attention.module', example=(…))."
+            ) from error
+
 
 def trial_of(module: Any) -> Trial:
     """The example a user declared, or a batch made up from the configuration.

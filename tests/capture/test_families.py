@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from bertology import BertologyError
-from bertology.capture import find_sites, gate_heads, hooked
+from bertology.capture import Hook, find_sites, gate_heads, hooked
 
 from . import make_table, oracles
 from .families import FAMILIES, REFUSED
@@ -138,6 +138,11 @@ def hybrid() -> torch.nn.Module:
 def test_layers_are_blocks_also_where_only_some_attend_by_softmax() -> None:
     module = hybrid()
     assert [site.layer for site in find_sites(module)] == [1, 3]
+    with (
+        pytest.raises(BertologyError, match=r"Layers \[2\] do not attend.*this model has \[1, 3\]"),
+        hooked(module, Hook(layers=[1, 2])),
+    ):
+        pass
     gates = gate_heads(torch.zeros(2, 4))
     with (
         pytest.raises(BertologyError, match="2 layers was given; the model has 4"),

@@ -396,6 +396,9 @@ def test_a_model_of_texts_and_images() -> None:
         with torch.no_grad(), hooked(part, Hook(observe=kept.append)):
             part(**inputs)
         assert len(kept) == 2 and state(module) == before
+    with pytest.raises(BertologyError, match="CLIPModel cannot read the inputs"), hooked(module):
+        pass
+    assert state(module) == before
     assert module.vision_model.config._attn_implementation == "eager"
     assert module.text_model.config._attn_implementation == "sdpa"
 
