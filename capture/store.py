@@ -237,9 +237,16 @@ def _means(
             f"{encoding.sentence.id!r}: the model pools its text, so words have no state there; "
             "choose earlier layers."
         )
-    means = (weights @ rows.float().flatten(1)).to(dtype)
-    finite = means[torch.from_numpy(encoding.word_tokens > 0)].isfinite()
-    if not finite.all():
+    exact = weights @ rows.float().flatten(1)
+    has_tokens = torch.from_numpy(encoding.word_tokens > 0)
+    if not exact[has_tokens].isfinite().all():
+        raise CaptureError(
+            f"{name} of {encoding.sentence.id!r} is NaN or infinite. The weights may be damaged, "
+            "or the type the model computes in too narrow (float16): load it in float32 or "
+            "bfloat16, or leave the sentence out."
+        )
+    means = exact.to(dtype)
+    if not means[has_tokens].isfinite().all():
         raise CaptureError(
             f"{name} of {encoding.sentence.id!r} is not finite in {dtype}; choose "
             "dtype='bfloat16', or 'float32'."

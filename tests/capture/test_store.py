@@ -93,6 +93,16 @@ def test_values_beyond_half_precision_are_refused(tiny_model, tmp_path: Path) ->
                        .hidden_states(3)).all()  # fmt: skip
 
 
+def test_what_is_no_number_in_the_model_is_named(tiny_model, tmp_path: Path) -> None:
+    model = tiny_model("bert")
+    write_store(tmp_path / "sound", model, CORPUS)
+    with torch.no_grad():
+        row = model.tokenizer("w5").input_ids[1]
+        model.module.embeddings.word_embeddings.weight[row] = torch.inf
+    with pytest.raises(CaptureError, match=r"hidden_states\.0 of 's\d+' is NaN or infinite"):
+        write_store(tmp_path / "s", model, CORPUS, dtype="float32")
+
+
 def test_one_layer_is_read_without_the_others(tiny_model, tmp_path: Path) -> None:
     store = write_store(tmp_path / "s", tiny_model("bert"), CORPUS, what=BOTH)
     before = store.hidden_states(2)
