@@ -16,6 +16,7 @@ from bertology.capture import (
     find_sites,
     gate_heads,
     hooked,
+    record,
     uniform_attention,
     verify,
 )
@@ -78,6 +79,12 @@ def test_transformer_xl_attends_to_its_memory(xl, memory) -> None:
         labels = event.site.key_labels(5, 11)
         assert labels[:6] == tuple(f"memory {place}" for place in range(-6, 0))
         assert labels[6:] == tuple(f"token {place}" for place in range(5))
+
+
+def test_a_record_says_which_keys_are_memory(xl, memory) -> None:
+    found = record(xl, IDS, mems=memory).records
+    assert [one.attention.shape for one in found] == [(2, 4, 5, 11)] * 3
+    assert found[0].keys[4:8] == ("memory -2", "memory -1", "token 0", "token 1")
 
 
 def test_a_gate_is_the_head_mask_that_transformer_xl_still_has(xl, memory) -> None:

@@ -123,3 +123,12 @@ def test_steps_that_cannot_be_put_together_are_refused(options: dict, tiny_model
     model = tiny_model("llama", "causal-lm")
     with pytest.raises(BertologyError, match=r"put together from|copied on its way|leave it out"):
         capture_generation(model, "w1 w2 w3 w1 w2 w3 w1", max_new_tokens=6, **options)
+
+
+def test_attention_that_is_not_a_number_is_named(tiny_model) -> None:
+    model = tiny_model("llama", "causal-lm")
+    capture_generation(model, "w1", max_new_tokens=2)  # proven while it was sound
+    with torch.no_grad():
+        model.module.model.embed_tokens.weight[model.tokenizer("w6").input_ids[0]] = torch.inf
+    with pytest.raises(BertologyError, match=r"decoder self layer 0.*NaN or infinite at step 0"):
+        capture_generation(model, "w5 w6", max_new_tokens=2)

@@ -40,6 +40,37 @@ def test_a_selection_is_a_part_of_the_whole(family: str, tiny_model) -> None:
         assert np.abs(some.attention - expected).max() < (5e-6 if family == "llama" else 1e-12)
 
 
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_every_quantity_is_kept_of_chosen_heads_and_positions(family: str, tiny_model) -> None:
+    model = tiny_model(family)
+    model.module.double()
+    some = capture(model, TEXTS, AT_SITES, layers=[0, 2], heads=[3, 1], queries=[0, -1])
+    for whole, one in zip(capture(model, TEXTS, AT_SITES), some, strict=True):
+        (every,), (part,) = whole.parts, one.parts
+        for name in AT_SITES[1:]:
+            expected = getattr(every, name)[[0, 2]]
+            if name in ("head_output", "contribution"):
+                expected = expected[:, [0, -1]][:, :, [3, 1]]
+            else:
+                expected = expected[:, [3, 1]]
+                expected = expected[:, :, [0, -1]] if name == "query" else expected
+            assert getattr(part, name).shape == expected.shape
+            np.testing.assert_allclose(getattr(part, name), expected, rtol=1e-5, atol=2e-5)
+
+
+def test_positions_of_stacks_of_different_length(tokenizer_of) -> None:
+    model, targets = t5(tokenizer_of("$A [SEP]")), ["w3", "w5 w6 w1 w2 w4 w8 w9", "w7"]
+    for whole, some in zip(
+        capture(model, TEXTS, targets=targets),
+        capture(model, TEXTS, ("attention", "head_output"), targets=targets, queries=[0, -1]),
+        strict=True,
+    ):
+        for every, part in zip(whole.parts, some.parts, strict=True):
+            expected = every.attention[:, :, [0, -1]]
+            assert part.head_output.shape[1] == 2
+            np.testing.assert_allclose(part.attention, expected, atol=1e-5)
+
+
 def test_what_is_not_asked_for_is_not_computed(tiny_model) -> None:
     model, formed, seen = tiny_model("llama"), [], []
     inputs = {"input_ids": torch.arange(8, 16)[None]}
@@ -160,5 +191,8 @@ def test_attention_that_is_not_a_number_is_named(tiny_model) -> None:
         try:
             with pytest.raises(BertologyError, match=r"encoder self layer 0.*NaN.*'w5 w6'"):
                 capture(model, TEXTS)
+            ids = torch.tensor([model.tokenizer(text).input_ids for text in ("w1 w2", "w5 w6")])
+            with pytest.raises(BertologyError, match=r"encoder self layer 0.*NaN in text 1"):
+                record(model.module, ids)
         finally:
             row.copy_(saved)

@@ -1,5 +1,7 @@
 """Row blocks against whole maps, and long texts against a computation over all of them."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -42,9 +44,17 @@ def test_blocks_add_up_to_the_whole(family: str, block: int, tiny_model) -> None
 
 
 def test_no_more_than_a_block_exists_at_once(tiny_model) -> None:
-    model, sizes = tiny_model("llama"), []
+    model, sizes, seen = tiny_model("llama"), [], []
     ids = torch.arange(8, 40)[None]
-    hook = Hook(observe=lambda e: sizes.append((e.attention.numel(), e.rows, e.keys)), block=512)
+    sums = RowSums(TokenFeatures(torch.ones(1, 32), torch.zeros(1, 32, 4)))
+
+    def observe(event) -> None:
+        assert all(earlier() is None for earlier in seen), "no block outlives its turn"
+        seen.append(weakref.ref(event.attention))
+        sizes.append((event.attention.numel(), event.rows, event.keys))
+        sums.observe(event)
+
+    hook = Hook(observe=observe, block=512)
     with torch.no_grad(), hooked(model.module, hook):
         model.module(input_ids=ids)
     assert max(size for size, _, _ in sizes) <= 512
@@ -157,3 +167,17 @@ def test_the_encoder_of_a_model_with_a_decoder_is_scanned(tokenizer_of) -> None:
     maps = capture(model, sentence, stacks=["encoder"])[0].attention
     found = scan.statistics[0, :, :, 6]  # first
     assert np.abs(found - maps[..., 0].mean(-1)).max() < 1e-6
+
+
+def test_attention_that_is_not_a_number_is_named(tiny_model) -> None:
+    model, texts = tiny_model("bert"), ("w1 w2", "w5 w6", "w7")
+    corpus = Corpus("texts", tuple(text_to_sentence(text, id=text) for text in texts), "0")
+    scan_heads(model, corpus)  # proven while it was sound
+    with torch.no_grad():
+        row = model.tokenizer("w6").input_ids[1]
+        model.module.embeddings.word_embeddings.weight[row] = torch.inf
+    message = r"encoder self layer 0.*NaN or infinite.*'w5 w6'"
+    with pytest.raises(BertologyError, match=message):
+        scan_heads(model, corpus)
+    with pytest.raises(BertologyError, match=message):
+        attention_between_words(model, "w5 w6", [(0, 1)])
