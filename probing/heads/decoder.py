@@ -21,6 +21,7 @@ THRESHOLDS = {
     "induction": 0.3,
     "first_token": 0.5,
 }
+ALPHA = 0.05
 #: Scores that need the repetition: their control is a sequence without it.
 _REPEATED = ("duplicate_token", "induction")
 
@@ -53,8 +54,8 @@ def decoder_heads(
     (`induction`), and on the first position (`first_token`, the attention sink of Xiao et al.
     2024). `baseline` is the same for attention spread evenly over the visible keys; `control`
     the same positions in sequences whose second block is new (for the first two, equal to the
-    baseline). A head is `named` if its mean reaches the threshold and the interval of its
-    difference from the control lies above 0. Sequences are the independent units.
+    baseline). A head is `named` if its mean reaches the threshold and lies above the control
+    with an adjusted p below .05. Sequences are the independent units; of too few, no head is named.
 
     Args:
         blocks: the shortest and the longest block, in tokens.
@@ -63,7 +64,8 @@ def decoder_heads(
     Returns:
         `table`: layer, head, score, mean, ci_low, ci_high, n, baseline, control, difference,
         difference_low, difference_high, p_adjusted (two-sided sign-flips, max-T over the heads
-        of a score), named, descriptive. `decay`: layer, head, distance, mean, baseline.
+        of a score), named, descriptive. `decay`: layer, head, distance, mean, ci_low, ci_high, n,
+        baseline.
 
     Raises:
         CaptureError: sequences that do not fit the model, an unknown score, or a model whose
@@ -80,7 +82,7 @@ def decoder_heads(
     data = Corpus("repeated random sequences", (), f"seed {seed}")
     return DecoderHeads(
         table=measured.table(thresholds, seed),
-        decay=measured.decay_table(),
+        decay=measured.decay_table(seed),
         provenance=provenance(
             model, data, seed=seed, skipped=[], blocks=list(blocks), sequences=sequences,
             thresholds=dict(thresholds),
@@ -114,6 +116,7 @@ class _Measured:
         gap, gap_low, gap_high = bootstrap_ratio(scores - controls, ones, seed=seed)
         adjusted = [max_t((scores - controls)[..., i], seed=seed) for i in range(len(SCORES))]
         descriptive = bool(is_descriptive(len(scores), len(scores)))
+        p = np.full(mean.shape, np.nan) if descriptive else np.stack(adjusted, axis=-1)
         reached = mean >= np.array([thresholds.get(name, np.inf) for name in SCORES])
         layers, heads, _ = mean.shape
         even = np.broadcast_to(np.concatenate(self.even).mean(0)[:, None], mean.shape)
@@ -124,21 +127,24 @@ class _Measured:
             "mean": mean, "ci_low": low, "ci_high": high, "n": np.full(mean.shape, len(scores)),
             "baseline": even, "control": controls.mean(0), "difference": gap,
             "difference_low": gap_low, "difference_high": gap_high,
-            "p_adjusted": np.full(mean.shape, np.nan) if descriptive
-            else np.stack(adjusted, axis=-1),
-            "named": reached & (gap_low > 0), "descriptive": np.full(mean.shape, descriptive),
+            "p_adjusted": p,
+            "named": reached & (gap > 0) & (p < ALPHA),
+            "descriptive": np.full(mean.shape, descriptive),
         }  # fmt: skip
         flat = {name: values.ravel() for name, values in columns.items()}
         return pd.DataFrame(flat, index=index).reset_index()
 
-    def decay_table(self) -> pd.DataFrame:
-        sizes = [len(scores) for scores in self.scores]
-        decay = np.average(np.stack(self.decay), axis=0, weights=sizes)
-        layers, heads, distances = decay.shape
-        own, even = decay[:, :-1], np.broadcast_to(decay[:, -1:], (layers, heads - 1, distances))
+    def decay_table(self, seed: int) -> pd.DataFrame:
+        decay = np.concatenate(self.decay)  # (sequence, layer, head + 1, distance)
+        own, even = decay[:, :, :-1], decay[:, :, -1:]
+        mean, low, high = bootstrap_ratio(own, np.ones(len(own)), seed=seed)
+        layers, heads, distances = mean.shape
         index = pd.MultiIndex.from_product(
-            [range(layers), range(heads - 1), range(distances)],
-            names=["layer", "head", "distance"],
+            [range(layers), range(heads), range(distances)], names=["layer", "head", "distance"]
         )
-        columns = {"mean": own.ravel(), "baseline": even.ravel()}
-        return pd.DataFrame(columns, index=index).reset_index()
+        columns = {
+            "mean": mean, "ci_low": low, "ci_high": high, "n": np.full(mean.shape, len(own)),
+            "baseline": np.broadcast_to(even.mean(0), mean.shape),
+        }  # fmt: skip
+        flat = {name: values.ravel() for name, values in columns.items()}
+        return pd.DataFrame(flat, index=index).reset_index()

@@ -103,7 +103,7 @@ def score_sequences(
     Returns:
         scores (sequence, layer, head, score), the same for attention spread evenly over the
         visible keys (sequence, layer, score), and mean weight by distance at the rows of the
-        second block (layer, head + 1, distance from 0 to `block`), even attention coming last.
+        second block (sequence, layer, head + 1, distance from 0 to `block`), even attention last.
     """
     rows = torch.arange(block + 1, 2 * block + 1, device=model.device)
     columns = torch.stack([rows - 1, rows - block, rows - block + 1, torch.zeros_like(rows)])
@@ -115,7 +115,7 @@ def score_sequences(
         even = visible / visible.sum(-1, keepdim=True)
         attention = event.attention[:, :, rows].float()
         maps = torch.cat([attention, even], dim=1)
-        decay = maps.gather(3, distances.expand(*maps.shape[:2], -1, -1)).mean((0, 2))
+        decay = maps.gather(3, distances.expand(*maps.shape[:2], -1, -1)).mean(2)
         found[event.site] = _at(attention, columns), _at(even, columns)[:, 0], decay
 
     hook = Hook(observe=observe, kinds={"self"})
@@ -126,7 +126,7 @@ def score_sequences(
     return (
         torch.stack(scores, dim=1).cpu().numpy(),
         torch.stack(even, dim=1).cpu().numpy(),
-        torch.stack(decay).cpu().numpy(),
+        torch.stack(decay, dim=1).cpu().numpy(),
     )
 
 

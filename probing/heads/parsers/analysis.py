@@ -28,6 +28,8 @@ ATTENTION, ATTENTION_WORDS, DISTANCE_WORDS = (
 )  # fmt: skip
 RIGHT_BRANCHING, OFFSET = "right-branching", "best offset"
 RANDOM = "random blocks: "
+#: Name and decoding (whether a tree) of each parser; a network has one of each start.
+Systems = list[tuple[tuple[str, bool], Parser]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,9 +39,10 @@ class Parsers(Result):
     `table` has a row a `system` and decoding (`tree`: the best tree with one root; else the best
     head of each word by itself): `uas` is the share of the `n` words that have the right head,
     ROOT included and punctuation left out; `difference` is from right-branching, paired;
-    `seeds` counts the random models that are averaged. Intervals are 95 %, over the units named in
-    the provenance; they say nothing about other training data or starts. p is two-sided, from
-    sign-flips over units, adjusted by Holm over the rows. `descriptive` rows have too little data.
+    `seeds` counts the random models, or the starts of a network, that are averaged, and `sd` is the
+    standard deviation of UAS over them. Intervals are 95 %, over the units named in the
+    provenance; they say nothing about other training data. p is two-sided, from sign-flips over
+    units, adjusted by Holm over the rows. `descriptive` rows have too little data.
     """
 
     comparisons: pd.DataFrame
@@ -57,6 +60,7 @@ def parse_with_attention(
     seed: int = 0,
     sentences: int = 2000,
     random_models: int = 3,
+    starts: int = 3,
 ) -> Parsers:
     """Train parsers on the attention of all heads and score them on other text.
 
@@ -66,6 +70,8 @@ def parse_with_attention(
 
     Args:
         random_models: copies with random blocks above the model's own embeddings, averaged.
+        starts: how often each network is trained, from weights of its own; averaged. The
+            attention-only parser is convex: it has one solution.
 
     Raises:
         BertologyError: no sentence or random model asked for.
@@ -73,7 +79,7 @@ def parse_with_attention(
         CaptureError: the attention cannot be captured.
         ModelError: the model has no input embeddings, or cannot be made random.
     """
-    _check(train, evaluate, sentences, random_models)
+    _check(train, evaluate, sentences, random_models, starts)
     names = [(site.layer, head) for site in find_sites(model.reader) for head in range(site.heads)]
     sample = sample_sentences(train, sentences, len(names), seed=seed)
     scored = sample_sentences(evaluate, len(evaluate), len(names), seed=seed, budget=np.inf)
@@ -84,25 +90,29 @@ def parse_with_attention(
     inputs = _training_inputs(model, learned)
     offset = best_offset(inputs)
     attention = AttentionParser(seed=seed).fit(inputs)
-    words, distance = (
-        NetworkParser(network, seed=seed, device=model.device.type).fit(inputs)
-        for network in (ATTENTION_WORDS, DISTANCE_WORDS)
-    )
-    systems = {
-        (RIGHT_BRANCHING, False): _at_offset(1),
-        (OFFSET, False): _at_offset(offset),
-        **_decoded(DISTANCE_WORDS, distance),
-        **_decoded(ATTENTION, attention),
-        **_decoded(ATTENTION_WORDS, words),
+    networks = {
+        name: [
+            NetworkParser(name, seed=seed + start, device=model.device.type).fit(inputs)
+            for start in range(starts)
+        ]
+        for name in (DISTANCE_WORDS, ATTENTION_WORDS)
     }
+    systems = [
+        ((RIGHT_BRANCHING, False), _at_offset(1)),
+        ((OFFSET, False), _at_offset(offset)),
+        *_of_starts(DISTANCE_WORDS, networks),
+        *_decoded(ATTENTION, attention),
+        *_of_starts(ATTENTION_WORDS, networks),
+    ]
     trained = len(inputs), sum(int((s.gold != LEFT_OUT).sum()) for s in inputs)
     del inputs
     counts, outcomes = _run(model, encodings, systems, units)
+    outcomes = _averaged(outcomes)
     by_copy = [
         _of_random_model(model, learned, encodings, units, seed + draw)
         for draw in range(random_models)
     ]
-    outcomes += [Outcome.mean(alike) for alike in zip(*by_copy, strict=True)]
+    outcomes += _averaged([outcome for outcomes in by_copy for outcome in outcomes])
     scorer = Scorer(counts, seed)
     return Parsers(
         table=scorer.table(outcomes, outcomes[0]),
@@ -117,13 +127,17 @@ def parse_with_attention(
             evaluated_texts_in_train=count_shared_texts(sample, scored),
             best_offset=offset, strengths=list(STRENGTHS), strength=attention.strength_,
             held_out=HELD_OUT, rate=RATE, word_vector_width=WIDTH,
-            epochs={ATTENTION_WORDS: words.epochs_, DISTANCE_WORDS: distance.epochs_},
+            epochs={name: [each.epochs_ for each in alike] for name, alike in networks.items()},
+            starts=starts,
         ),
     )  # fmt: skip
 
 
-def _check(train: Corpus, evaluate: Corpus, sentences: int, random_models: int) -> None:
-    for name, value in (("sentences", sentences), ("random_models", random_models)):
+def _check(
+    train: Corpus, evaluate: Corpus, sentences: int, random_models: int, starts: int
+) -> None:
+    given = {"sentences": sentences, "random_models": random_models, "starts": starts}
+    for name, value in given.items():
         if value < 1:
             raise BertologyError(f"{name} is {value}; give at least 1.")
     for corpus in (train, evaluate):
@@ -154,7 +168,7 @@ def _training_inputs(model: LoadedModel, encodings: Sequence[Encoding]) -> list[
 def _run(
     model: LoadedModel,
     encodings: Sequence[Encoding],
-    systems: dict[tuple[str, bool], Parser],
+    systems: Systems,
     units: np.ndarray,
 ) -> tuple[np.ndarray, list[Outcome]]:
     """Words that count (unit,), and how each system did; no map outlives its batch."""
@@ -163,23 +177,33 @@ def _run(
         return [_counts(sentence, systems) for sentence in read_inputs(model, batch)]
 
     counts = by_unit(np.array(stream(model, encodings, run, description="parsing")), units)
-    outcomes = [
-        Outcome(*system, counts[:, row]) for row, system in enumerate(systems, start=1)
-    ]  # fmt: skip
+    outcomes = [Outcome(*name, counts[:, row]) for row, (name, _) in enumerate(systems, start=1)]
     return counts[:, 0], outcomes
 
 
-def _counts(sentence: ParserInput, systems: dict[tuple[str, bool], Parser]) -> np.ndarray:
+def _averaged(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Outcomes of one system, of several starts or models, as one; the others as they are."""
+    alike: dict[tuple[str, bool], list[Outcome]] = {}
+    for outcome in outcomes:
+        alike.setdefault((outcome.system, outcome.tree), []).append(outcome)
+    return [Outcome.mean(several) if len(several) > 1 else several[0] for several in alike.values()]
+
+
+def _counts(sentence: ParserInput, systems: Systems) -> np.ndarray:
     """Words that count, then how many each system gets right."""
-    hits = [correct_words(sentence, parse(sentence)) for parse in systems.values()]
+    hits = [correct_words(sentence, parse(sentence)) for _, parse in systems]
     return np.array([len(hits[0]), *(one.sum() for one in hits)])
 
 
-def _decoded(name: str, parser: AttentionParser | NetworkParser) -> dict[tuple[str, bool], Parser]:
-    return {
-        (name, False): lambda sentence: best_candidates(parser.scores(sentence)),
-        (name, True): lambda sentence: best_tree(parser.scores(sentence)),
-    }
+def _decoded(name: str, parser: AttentionParser | NetworkParser) -> Systems:
+    return [
+        ((name, False), lambda sentence: best_candidates(parser.scores(sentence))),
+        ((name, True), lambda sentence: best_tree(parser.scores(sentence))),
+    ]
+
+
+def _of_starts(name: str, networks: dict[str, list[NetworkParser]]) -> Systems:
+    return [system for network in networks[name] for system in _decoded(name, network)]
 
 
 def _at_offset(offset: int) -> Parser:
@@ -195,12 +219,12 @@ def _of_random_model(
 ) -> list[Outcome]:
     copy = with_random_blocks(model, seed=seed)
     inputs = _training_inputs(copy, learned)
-    systems: dict[tuple[str, bool], Parser] = {}
+    systems: Systems = []
     for name, parser in (
         (ATTENTION, AttentionParser(seed=seed)),
         (ATTENTION_WORDS, NetworkParser(ATTENTION_WORDS, seed=seed, device=model.device.type)),
     ):
-        systems |= _decoded(RANDOM + name, parser.fit(inputs))
+        systems += _decoded(RANDOM + name, parser.fit(inputs))
     return _run(copy, encodings, systems, units)[1]
 
 

@@ -24,13 +24,23 @@ class Outcome:
     """Whether its heads were made a tree."""
     correct: np.ndarray
     """(unit,), correct words of each unit, the mean over seeds."""
-    seeds: int = 1
+    totals: tuple[float, ...] = ()
+    """All correct words, of each seed where there are several."""
 
     @staticmethod
     def mean(outcomes: Sequence["Outcome"]) -> "Outcome":
-        """Of one parser on several random models."""
+        """Of one parser trained from several starts, or on several random models."""
         correct = np.mean([outcome.correct for outcome in outcomes], axis=0)
-        return Outcome(outcomes[0].system, outcomes[0].tree, correct, len(outcomes))
+        totals = tuple(float(outcome.correct.sum()) for outcome in outcomes)
+        return Outcome(outcomes[0].system, outcomes[0].tree, correct, totals)
+
+    @property
+    def seeds(self) -> int:
+        return max(1, len(self.totals))
+
+    def deviation(self, words: int) -> float:
+        """Standard deviation of UAS over seeds; NaN of a single one."""
+        return float(np.std(self.totals, ddof=1) / words) if len(self.totals) > 1 else np.nan
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,8 @@ class Scorer:
                     "uas": float(uas), "ci_low": float(low), "ci_high": float(high),
                     "n": int(self.words.sum()),
                     **self._difference(outcome, base),
-                    "seeds": outcome.seeds, "descriptive": descriptive,
+                    "seeds": outcome.seeds,
+                    "sd": outcome.deviation(int(self.words.sum())), "descriptive": descriptive,
                 }
             )  # fmt: skip
         return _with_holm(rows)

@@ -7,7 +7,7 @@ import torch
 
 import bertology
 from bertology import BertologyError
-from bertology.capture import capture
+from bertology.capture import capture, record
 from bertology.probing.heads.decoder import DecoderHeads, decoder_heads
 from bertology.probing.heads.repeated import SCORES, draw_sequences, score_sequences
 
@@ -83,6 +83,32 @@ def test_decay_of_known_heads(by_hand) -> None:
     np.testing.assert_allclose(even["mean"], even["baseline"], atol=1e-6)
 
 
+def test_decay_has_intervals_over_sequences(tiny_model) -> None:
+    model = tiny_model("llama")
+    decay = decoder_heads(model, blocks=(5, 8), sequences=32).decay
+    assert (decay["n"] == 32).all()
+    assert (decay["ci_low"] <= decay["mean"]).all() and (decay["mean"] <= decay["ci_high"]).all()
+    assert (decay["ci_low"] < decay["ci_high"]).mean() > 0.9
+    # A mean over the rows of every sequence, all sequences counting alike.
+    (layer, head, distance) = (1, 2, 3)
+    by_hand = []
+    for group in draw_sequences(model, blocks=(5, 8), count=32, seed=0):
+        for ids in group.ids:
+            found = record(model.module, input_ids=ids[None], use_cache=False)
+            maps = found.records[layer].attention[0, head]
+            rows = range(group.block + 1, 2 * group.block + 1)
+            by_hand.append(np.mean([maps[i, i - distance] for i in rows]))
+    row = decay.set_index(["layer", "head", "distance"]).loc[(layer, head, distance)]
+    assert row["mean"] == pytest.approx(np.mean(by_hand), abs=1e-6)
+
+
+def test_too_few_sequences_name_no_head() -> None:
+    found = decoder_heads(induction(), blocks=BLOCKS, sequences=6)
+    assert found.table["descriptive"].all() and found.table["p_adjusted"].isna().all()
+    assert found.named.empty
+    assert means(found.table, 1, 0)["induction"] == pytest.approx(1, abs=1e-6)
+
+
 def test_random_models_have_no_induction_heads(tiny_model) -> None:
     found = decoder_heads(tiny_model("gpt2"), blocks=(5, 12), sequences=32).named
     assert "induction" not in set(found["score"])
@@ -127,7 +153,7 @@ def test_results_come_back(by_hand, tmp_path) -> None:
 def test_a_real_language_model(shared_file) -> None:
     """The stories model is too small for induction; it has heads for the previous token."""
     model = bertology.load_model(shared_file("models/stories260K"))
-    found = decoder_heads(model, sequences=16).named
+    found = decoder_heads(model, sequences=32).named
     assert set(found["score"]) == {"previous_token"} and (3, 6) in set(
         zip(found["layer"], found["head"], strict=True)
     )

@@ -478,6 +478,9 @@ def test_rows_pool_words_and_pair_differences() -> None:
     assert table.loc["base", "uas"] == pytest.approx(base.correct.sum() / words.sum())
     assert table["n"].tolist() == [words.sum()] * 3
     assert table["seeds"].tolist() == [1, 1, 2]
+    # Two copies that differ by one word a unit.
+    assert table.loc["copy", "sd"] == pytest.approx(40 / np.sqrt(2) / words.sum())
+    assert np.isnan(table.loc["base", "sd"])
     assert table.loc["copy", "difference"] == pytest.approx(20 / words.sum())
     assert np.isnan(table.loc["base", "difference"]) and np.isnan(table.loc["base", "p_adjusted"])
     gap = table.loc["better", "uas"] - table.loc["base", "uas"]
@@ -511,22 +514,26 @@ def corpora(count: int = 45) -> tuple[Corpus, Corpus]:
 def test_the_analysis_of_a_random_model_on_random_trees(tiny_model, tmp_path) -> None:
     train, dev = corpora()
     model = tiny_model("bert")
-    found = parse_with_attention(model, train, dev, random_models=2)
+    found = parse_with_attention(model, train, dev, random_models=2, starts=2)
     assert list(found.table.columns) == [
         "system", "tree", "uas", "ci_low", "ci_high", "n", "difference", "difference_low",
-        "difference_high", "p_adjusted", "seeds", "descriptive",
+        "difference_high", "p_adjusted", "seeds", "sd", "descriptive",
     ]  # fmt: skip
     assert len(found.table) == 12 and len(found.comparisons) == 8
     assert found.table["n"].unique().tolist() == [sum(len(s) for s in dev.sentences)]
     assert found.table["uas"].between(0, 0.5).all()  # nothing is to be learned
     assert set(found.table.loc[found.table["system"].str.startswith("random"), "seeds"]) == {2}
+    seeds = found.table.groupby("system")[["seeds", "sd"]].max()
+    assert seeds.loc[["distance + words", "attention + words"], "seeds"].tolist() == [2, 2]
+    assert seeds.loc["attention", "seeds"] == 1 and np.isnan(seeds.loc["attention", "sd"])
+    assert (seeds.loc[["distance + words", "attention + words"], "sd"] > 0).all()
     assert list(found.heads.columns) == ["layer", "head", "direction", "weight", "scaled"]
     assert len(found.heads) == 2 * 12
     loaded = Parsers.load(found.save(tmp_path / "parsers"))
     for name in ("table", "comparisons", "heads"):
         pd.testing.assert_frame_equal(getattr(loaded, name), getattr(found, name))
     assert loaded.provenance == found.provenance
-    again = parse_with_attention(model, train, dev, random_models=2)
+    again = parse_with_attention(model, train, dev, random_models=2, starts=2)
     pd.testing.assert_frame_equal(again.table, found.table)
 
 
@@ -542,7 +549,7 @@ def test_a_planted_head_is_found_through_the_model(tiny_model) -> None:
             heads = tuple(best_tree(np.log(scores + 1e-9)).tolist())
             sentences.append(tree_sentence(list(sentence.words), heads, id=sentence.id))
         parts.append(Corpus(corpus.name, tuple(sentences), corpus.sha256))
-    found = parse_with_attention(model, *parts, random_models=1)
+    found = parse_with_attention(model, *parts, random_models=1, starts=1)
     best = found.heads.loc[found.heads["scaled"].abs().idxmax()]
     assert (best["layer"], best["head"], best["direction"]) == (1, 2, "dependent_to_head")
     uas = found.table.set_index(["system", "tree"])["uas"]
