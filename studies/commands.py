@@ -261,6 +261,7 @@ def _report_corpus(common: Common, corpus_file: Path | None) -> Corpus:
 
 
 def finish(run: Run, written: list[Path], note: str) -> None:
+    """Mark a run as finished, and say what was left out and written."""
     run.close()
     if note:
         print(note)

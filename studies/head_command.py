@@ -70,14 +70,17 @@ class HeadChoices:
             raise BertologyError(f"--text is {self.text!r}; it must be one of {', '.join(TEXTS)}.")
 
     def scan_options(self) -> ScanOptions:
+        """How the pass is made."""
         return ScanOptions(
             word_rows=self.word_rows, segment_ids=self.segment_ids, candidates=self.candidates
         )
 
     def options(self) -> AnalysisOptions:
+        """Which variants of the analyses."""
         return AnalysisOptions(labels=self.labels, all_words=self.all_words)
 
     def names(self) -> tuple[str, ...]:
+        """The analyses asked for."""
         names = tuple(name.strip() for name in self.analyses.split(",") if name.strip())
         if unknown := [name for name in names if name not in (*ANALYSES, "all")]:
             raise BertologyError(

@@ -165,11 +165,13 @@ def _range(grid: pd.DataFrame) -> tuple[float, float]:
 
 
 def around_zero(grid: pd.DataFrame) -> TwoSlopeNorm:
+    """Colours as far below zero as above it."""
     largest = float(np.nanmax(np.abs(grid.to_numpy(dtype=float)))) or 1.0
     return TwoSlopeNorm(0.0, -largest, largest)
 
 
 def sign_cells(ax: Axes, grid: pd.DataFrame, marked: np.ndarray) -> None:
+    """Write the sign of some cells into them."""
     values = grid.to_numpy(dtype=float)
     largest = np.nanmax(np.abs(values))
     width, height = axes_inches(ax)
@@ -188,12 +190,14 @@ def sign_cells(ax: Axes, grid: pd.DataFrame, marked: np.ndarray) -> None:
 
 
 def colour_bar(ax: Axes, mesh: QuadMesh, label: str) -> Any:
+    """A bar beside the grid."""
     bar = figure_of(ax).colorbar(mesh, ax=ax, label=label, fraction=0.05, pad=0.02)
     bar.outline.set_visible(False)
     return bar
 
 
 def name_axes(ax: Axes, x: str, y: str) -> Axes:
+    """Label both axes; returns them."""
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     return ax

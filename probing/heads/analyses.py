@@ -157,7 +157,7 @@ def not_fed(
 ) -> dict[str, str]:
     """The analyses that a corpus or a model cannot feed, and why."""
     lacking = {
-        name: f"the corpus has no {ANALYSES[name].lacking}"
+        name: f"the corpus has no {_lacking(name, options)}"
         for name in names
         if not any(ANALYSES[name].annotated(sentence, options) for sentence in corpus.sentences)
     }
@@ -167,3 +167,9 @@ def not_fed(
         except CaptureError as error:
             lacking["gradients"] = str(error)
     return lacking
+
+
+def _lacking(name: str, options: ScanOptions) -> str:
+    if name == "coreference" and options.candidates == "all":
+        return "mention of the kind pronoun with an antecedent, which candidates='all' is about"
+    return ANALYSES[name].lacking

@@ -53,6 +53,7 @@ class HeadAnalysis(Result):
 
     @property
     def has_relations(self) -> bool:
+        """Whether the corpus had trees and they were asked for."""
         return not self.relations.empty
 
     @property
