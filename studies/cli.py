@@ -120,9 +120,7 @@ def heads(
     ] = "tokenizer",
     candidates: Annotated[
         str,
-        typer.Option(
-            help="What an anaphor may refer to: preceding mentions, or all (for GAP and WinoBias)."
-        ),
+        typer.Option(help="What an anaphor may refer to: preceding mentions, or all (for GAP)."),
     ] = "preceding",
     repeated: Annotated[
         bool,

@@ -49,8 +49,10 @@ def head_space(clusters: Any, *, by: str = "name", label: int = 6, ax: Axes | No
             label=f"{by} {group}" if by != "name" else str(group),
         )
     ax.set_aspect("equal", adjustable="datalim")
+    # Places have no unit and no origin: only distances mean something.
     ax.set_xticks([])
     ax.set_yticks([])
+    ax.spines[:].set_visible(False)
     ax.set_xlabel("distances: Jensen–Shannon, by metric scaling")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, alignment="left")
     lonely = _by_loneliness(table).head(label)

@@ -58,7 +58,7 @@ def layer_curves(
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("layer")
     ax.set_ylabel(units.pop())
-    title = "line: mean of the layer; dotted: even attention"
+    title = "open: heads; line: mean of the layer; dotted: even"
     if len(statistics) > 1:
         # Above, where no mark can lie.
         ax.legend(

@@ -35,7 +35,7 @@ def relation_head_map(relations: Any, *, most: int = 20, ax: Axes | None = None)
     top = max(0.01, float(np.nanmax(values)))
     mesh = draw_cells(ax, grid, SEQUENTIAL, Normalize(0.0, top))
     best = values == np.nanmax(values, axis=1, keepdims=True)
-    sign_cells(ax, grid, best & (values > 0))
+    sign_cells(ax, grid.clip(lower=0), best & (values > 0))
     starts = np.flatnonzero(np.diff(layers, prepend=-1))
     for start in starts[1:]:
         ax.axvline(start - 0.5, color="black", linewidth=0.6)

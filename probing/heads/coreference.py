@@ -56,12 +56,14 @@ class Anaphors:
         return len(self.unit)
 
     def groups(self) -> Iterator[tuple[str, np.ndarray]]:
-        """`all` and each mention type that there is, with the indices of its anaphors."""
+        """`all` and each mention type, if there are several, with the indices of its anaphors.
+
+        A single type would be `all` over again, and a test of it counted twice.
+        """
         yield ALL, np.arange(len(self))
-        for name in TYPES:
-            rows = np.flatnonzero(self.mention_type == name)
-            if len(rows):
-                yield name, rows
+        there = [name for name in TYPES if (self.mention_type == name).any()]
+        for name in there if len(there) > 1 else ():
+            yield name, np.flatnonzero(self.mention_type == name)
 
 
 def score_anaphors(scan: HeadScan) -> Anaphors:

@@ -55,14 +55,14 @@ def test_rows_that_point_at_antecedents_are_right_and_their_columns_are_chance(
         row = table.loc[(*cell, "all")]
         assert row["ci_low"] < 1 / 4 < row["ci_high"] < 0.4
     # "x" is no name and no pronoun.
-    assert set(table.index.get_level_values("mention_type")) == {"all", "nominal"}
+    assert set(table.index.get_level_values("mention_type")) == {"all"}
     assert list(coreference_table(scan).columns) == [
         "direction", "layer", "head", "mention_type", "accuracy", "ci_low", "ci_high", "n",
         "descriptive",
     ]  # fmt: skip
     best = best_coreference_heads(scan).set_index("mention_type")
     assert list(best.reset_index().columns) == list(BEST_COLUMNS)
-    assert set(best.index) == {"all", "nominal"}
+    assert set(best.index) == {"all"}
     row = best.loc["all"]
     assert (row["direction"], row["layer"], row["head"]) == ("anaphor_to_antecedent", 0, 1)
     assert row["accuracy"] == 1 and row["same_head"] and row["p_adjusted"] < 0.001
