@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from ...errors import CaptureError
@@ -177,17 +176,20 @@ class Kernel:
         if self._attention is not None or length <= size:
             yield from cut(self.attention, self.visible, size)
             return
-        outputs = []
+        whole: Tensor | None = None
         for start in range(0, length, size):
             rows = slice(start, min(start + size, length))
             visible = self.mask.visible_rows(rows)
             keys = seen(visible)
             output, attention = self._eager(rows, keys, visible)
-            outputs.append(output)
+            # One tensor from the start: parts kept between blocks that grow pin what they leave.
+            if whole is None:
+                whole = output.new_empty(output.shape[0], length, *output.shape[2:])
+            whole[:, rows] = output
             yield Block(rows, keys, attention, visible[..., keys])
             del attention
         if self._head_output is None:
-            self._head_output = torch.cat(outputs, dim=1)
+            self._head_output = whole
 
     def _whole_groups(self, heads: Sequence[int] | None) -> list[int]:
         """The query heads to compute: those that share their key with a chosen one."""

@@ -84,9 +84,10 @@ class RowSums:
         self.features = features
         self.values: dict[Site, Tensor] = {}
         self.baselines: dict[Site, Tensor] = {}
-        #: Layers share their masks, and so their baselines: by mask and first row. The mask is
-        #: kept beside what is known of it, so that no other object gets its id.
-        self._even: dict[tuple[int, int], tuple[object, Tensor]] = {}
+        #: Layers share their masks, and so their baselines: by mask, the site that has them. The
+        #: mask is kept beside what is known of it, so that no other object gets its id. Nothing
+        #: is kept of each block: between tensors that grow, it would pin the memory they leave.
+        self._even: dict[int, tuple[object, Site]] = {}
         #: What is known of whole maps, by mask; of books in blocks it would be too much.
         self._facts: dict[int, tuple[object, BlockFacts]] = {}
 
@@ -98,10 +99,8 @@ class RowSums:
         """
         refuse_other_positions(event, self.features.rows.shape[1])
         facts = self._known(event)
-        sums = _reduced(event.attention.float(), facts)
-        baseline = self._baseline(event, facts)
-        for kept, new in ((self.values, sums), (self.baselines, baseline)):
-            kept[event.site] = kept[event.site] + new if event.site in kept else new.double()
+        self._add(self.values, event.site, _reduced(event.attention.float(), facts))
+        self._add_baseline(event, facts)
 
     def _known(self, event: Event) -> BlockFacts:
         mask = event.mask_key
@@ -113,13 +112,19 @@ class RowSums:
             self._facts[id(mask)] = mask, facts
         return self._facts[id(mask)][1]
 
-    def _baseline(self, event: Event, facts: BlockFacts) -> Tensor:
-        key = (id(event.mask_key), event.rows.start)
-        if event.mask_key is not None and key in self._even:
-            return self._even[key][1]
+    def _add_baseline(self, event: Event, facts: BlockFacts) -> None:
+        mask, site = event.mask_key, event.site
+        if mask is not None:
+            _, first = self._even.setdefault(id(mask), (mask, site))
+            if first != site:
+                self.baselines[site] = self.baselines[first]  # Its last block is long past.
+                return
         even = facts.visible / facts.visible.sum(-1, keepdim=True).clamp(min=1)
-        self._even[key] = event.mask_key, _reduced(even, facts)[:, 0]
-        return self._even[key][1]
+        self._add(self.baselines, site, _reduced(even, facts)[:, 0])
+
+    @staticmethod
+    def _add(kept: dict[Site, Tensor], site: Site, new: Tensor) -> None:
+        kept[site] = kept[site] + new if site in kept else new.double()
 
 
 def reduce_attention(

@@ -1,5 +1,6 @@
 """Row blocks against whole maps, and long texts against a computation over all of them."""
 
+import resource
 import weakref
 
 import numpy as np
@@ -112,7 +113,10 @@ def test_attention_between_words_of_chosen_heads(family: str, demo, tiny_model) 
 
 @pytest.mark.slow
 def test_a_book_through_a_llama() -> None:
+    """In little memory: one (query, key) matrix of one head alone would be 4 GiB."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     long_text(32_768)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # kibibytes
 
 
 def test_a_chapter_through_a_llama() -> None:
