@@ -38,6 +38,9 @@ _TINY = torch.finfo(torch.float32).tiny
 #: accelerator busy.
 BLOCK, ACCELERATOR_BLOCK = 1 << 20, 1 << 26
 
+#: Tokens up to which what is known of blocks is kept for the next layers.
+_KEPT_LENGTH = 1024
+
 
 def block_size(device: torch.device) -> int:
     """How many attention weights to look at at a time on a device."""
@@ -88,8 +91,8 @@ class RowSums:
         #: mask is kept beside what is known of it, so that no other object gets its id. Nothing
         #: is kept of each block: between tensors that grow, it would pin the memory they leave.
         self._even: dict[int, tuple[object, Site]] = {}
-        #: What is known of whole maps, by mask; of books in blocks it would be too much.
-        self._facts: dict[int, tuple[object, BlockFacts]] = {}
+        #: What is known of each block, by mask and first row; of a book it would be too much.
+        self._facts: dict[tuple[int, int], tuple[object, BlockFacts]] = {}
 
     def observe(self, event: Event) -> None:
         """Add one block of rows.
@@ -104,13 +107,13 @@ class RowSums:
 
     def _known(self, event: Event) -> BlockFacts:
         mask = event.mask_key
-        whole = event.rows == slice(0, self.features.rows.shape[1])
-        if mask is None or not whole:
+        if mask is None or self.features.rows.shape[1] > _KEPT_LENGTH:
             return self.features.facts(event.visible, event.rows, event.keys)
-        if id(mask) not in self._facts:
+        key = id(mask), event.rows.start
+        if key not in self._facts:
             facts = self.features.facts(event.visible, event.rows, event.keys)
-            self._facts[id(mask)] = mask, facts
-        return self._facts[id(mask)][1]
+            self._facts[key] = mask, facts
+        return self._facts[key][1]
 
     def _add_baseline(self, event: Event, facts: BlockFacts) -> None:
         mask, site = event.mask_key, event.site

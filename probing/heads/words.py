@@ -100,6 +100,9 @@ class WordMaps:
 
     def predictions(self, sites: Sequence[Site]) -> np.ndarray:
         """The head each map predicts for each word: (batch, layer, head, direction, word)."""
+        if max(self.words) > _SHORT:
+            # One layer at a time stays in the cache.
+            return np.stack([_predicted(self.of(site)) for site in sites], axis=1)
         return _predicted(torch.stack([self.of(site) for site in sites], dim=1))
 
     def of_texts(self, sites: Sequence[Site]) -> Iterator[np.ndarray]:
