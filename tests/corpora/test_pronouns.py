@@ -66,12 +66,14 @@ def test_gap_mistakes_name_the_line(tmp_path: Path, row: str, message: str) -> N
         gap(tmp_path, row)
 
 
-def test_gap_needs_its_columns_and_other_tables_are_plain_text(tmp_path: Path) -> None:
+def test_gap_needs_its_columns_and_other_tables_are_read_as_what_they_are(tmp_path: Path) -> None:
     header = HEADER.replace("A-coref", "A-link")
     with pytest.raises(BertologyError, match="line 1: GAP has the columns A-coref too"):
         gap(tmp_path, passage(), header)
-    other = gap(tmp_path, "a\tb\n", "text\tlabel\n")
-    assert [sentence.words for sentence in other.sentences] == [("text", "label"), ("a", "b")]
+    labelled = gap(tmp_path, "a\tb\n", "text\tlabel\n")
+    assert [sentence.words for sentence in labelled.sentences] == [("a",)]
+    plain = gap(tmp_path, "a\tb\n", "one\ttwo\n")
+    assert [sentence.words for sentence in plain.sentences] == [("one", "two"), ("a", "b")]
 
 
 @pytest.mark.parametrize(
