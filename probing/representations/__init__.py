@@ -5,7 +5,7 @@ from .baselines import ControlTask, TypeLookup
 from .features import WordStates, word_states
 from .linear import LinearProbe
 from .split import split_documents
-from .tasks import TASKS, Task
+from .word_tasks import TASKS, Task
 
 __all__ = [
     "TASKS",

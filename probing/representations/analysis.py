@@ -15,7 +15,7 @@ from .linear import GRID, HELD_OUT
 from .problems import pose
 from .split import check_apart, count_shared_texts
 from .table import probe_table
-from .tasks import check_tasks
+from .word_tasks import check_tasks
 
 #: The mean over fewer control draws says little.
 MIN_CONTROL_DRAWS = 3

@@ -10,7 +10,7 @@ from ...corpora import Corpus, Encoding, encode_all
 from ...corpora.text import units_of
 from ...errors import CaptureError, CorpusError
 from ...models import LoadedModel
-from .tasks import TASKS, UNLABELLED, has_task
+from .word_tasks import TASKS, UNLABELLED, has_task
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from ...errors import CorpusError
 from .baselines import ControlTask
 from .features import WordStates
-from .tasks import UNLABELLED
+from .word_tasks import UNLABELLED
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What a probe is measured against: lookups, control tasks, randomised models."""

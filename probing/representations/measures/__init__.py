@@ -1,0 +1,1 @@
+"""More than accuracy: description length, usable information, learning curves."""

@@ -1,0 +1,1 @@
+"""Minimal pairs: does the model prefer the acceptable sentence?"""

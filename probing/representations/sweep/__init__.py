@@ -1,0 +1,1 @@
+"""Tasks, layers, probes, controls and seeds in one run, with their statistics."""
