@@ -35,7 +35,7 @@ format: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "bertology needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[demo,gguf,peft,test]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[demo,erasure,gguf,peft,test]"
 	touch $(INSTALLED)
 
 clean:
