@@ -1,0 +1,1 @@
+"""Models whose evidence is known: which methods find it."""

@@ -1,0 +1,1 @@
+"""Other attention on the same text: does the output care?"""

@@ -1,0 +1,1 @@
+"""Scores of words read from attention: raw, rolled out, by norm, decomposed."""

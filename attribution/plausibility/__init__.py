@@ -1,0 +1,1 @@
+"""Agreement with human rationales, which is not faithfulness."""
