@@ -5,6 +5,7 @@ from .conllu import read_conllu
 from .coreference import read_conll_coreference
 from .labelled import Example, Examples, corpus_of, examples_of, read_examples, read_sst
 from .mentions import head_word, mention_type
+from .minimal_pairs import MinimalPair, MinimalPairs, read_minimal_pairs
 from .paragraphs import paragraph_pairs
 from .passages import passages
 from .pronouns import read_gap, read_winobias
@@ -20,6 +21,8 @@ __all__ = [
     "Examples",
     "Frame",
     "Mention",
+    "MinimalPair",
+    "MinimalPairs",
     "Sentence",
     "corpus_of",
     "encode",
@@ -34,6 +37,7 @@ __all__ = [
     "read_corpus",
     "read_examples",
     "read_gap",
+    "read_minimal_pairs",
     "read_plain_text",
     "read_propbank",
     "read_sst",

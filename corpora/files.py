@@ -1,11 +1,15 @@
 """Opening input files, with one message for what can go wrong."""
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import CorpusError
+
+_LONGEST_FIELD = 10**9
 
 
 def existing_file(path: str | Path) -> Path:
@@ -78,3 +82,26 @@ def json_lines(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         if not isinstance(record, dict):
             raise CorpusError(f"{source}, line {number}: a JSON object was expected.")
         yield f"{source}, line {number}", record
+
+
+def table_rows(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each row of a .tsv or .csv file with a header ends (file and line), and its cells.
+
+    Raises:
+        CorpusError: a quoted field runs over the end of a line, or the csv is broken.
+    """
+    lines = io.StringIO(decode(read_bytes(source), source), newline="")
+    rows = csv.DictReader(lines, delimiter="\t" if source.suffix == ".tsv" else ",")
+    # The default limit on a field is below the length of a long document.
+    csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        for row in rows:
+            where = f"{source}, line {rows.line_num}"
+            if any("\n" in value for value in row.values() if isinstance(value, str)):
+                raise CorpusError(
+                    f"{where}: a quoted field runs over the end of a line, so rows were merged; "
+                    'write a quotation mark inside a quoted field twice ("").'
+                )
+            yield where, row
+    except csv.Error as error:
+        raise CorpusError(f"{source}, line {rows.line_num}: {error}.") from error

@@ -1,9 +1,6 @@
 """Texts with labels: TSV, JSONL and SST trees."""
 
-import csv
-import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +8,7 @@ from typing import Any
 
 from ..errors import CorpusError
 from .conllu import read_conllu
-from .files import decode, existing_file, json_lines, read_bytes
+from .files import decode, existing_file, json_lines, read_bytes, table_rows
 from .reading import read_plain_text
 from .text import (
     Corpus,
@@ -25,7 +22,6 @@ from .text import (
 
 FIELDS = ("text", "text_pair", "label", "rationale")
 _MARKS = {"0", "1", "True", "False", "true", "false"}
-_LONGEST_FIELD = 10**9
 _SST_LEAF = re.compile(r"\((\d) ([^() ]+)\)")
 _SST_BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]"}
 
@@ -112,7 +108,7 @@ def read_examples(path: str | Path, columns: dict[str, str] | None = None) -> Ex
         raise CorpusError(
             f"{source} ends in {source.suffix!r}; give .tsv, .csv, .jsonl, .conllu or .txt."
         )
-    records = json_lines(source) if source.suffix == ".jsonl" else _table_rows(source)
+    records = json_lines(source) if source.suffix == ".jsonl" else table_rows(source)
     examples = tuple(_example(record, names, where) for where, record in records)
     if not examples:
         raise CorpusError(f"{source} holds no example.")
@@ -142,24 +138,6 @@ def read_sst(path: str | Path) -> Examples:
     if not examples:
         raise CorpusError(f"{source} holds no tree with a label other than neutral.")
     return Examples(str(source), tuple(examples), sha256_of(read_bytes(source)))
-
-
-def _table_rows(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    lines = io.StringIO(decode(read_bytes(source), source), newline="")
-    rows = csv.DictReader(lines, delimiter="\t" if source.suffix == ".tsv" else ",")
-    # The default limit on a field is below the length of a long document.
-    csv.field_size_limit(_LONGEST_FIELD)
-    try:
-        for row in rows:
-            where = f"{source}, line {rows.line_num}"
-            if any("\n" in value for value in row.values() if isinstance(value, str)):
-                raise CorpusError(
-                    f"{where}: a quoted field runs over the end of a line, so rows were merged; "
-                    'write a quotation mark inside a quoted field twice ("").'
-                )
-            yield where, row
-    except csv.Error as error:
-        raise CorpusError(f"{source}, line {rows.line_num}: {error}.") from error
 
 
 def _example(record: dict[str, Any], names: dict[str, str], where: str) -> Example:

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from ..corpora import Corpus, Examples
+from ..corpora import Corpus, Examples, MinimalPairs
 from ..results import Provenance
 from .loaded import LoadedModel
 
 
 def provenance(
     model: LoadedModel,
-    data: Corpus | Examples,
+    data: Corpus | Examples | MinimalPairs,
     *,
     seed: int,
     skipped: list[list[str]],
