@@ -54,7 +54,7 @@ def test_first_pairs_of_every_paradigm(tmp_path: Path) -> None:
     [
         ("a.jsonl", blimp("x", "y") + '{"sentence_good": "x"}', "line 2: 'sentence_bad' is missin"),
         ("a.jsonl", blimp("x", " "), "line 1: 'sentence_bad' is ' ', no text"),
-        ("a.jsonl", '{"sentence_good": 3, "sentence_bad": "x"}', "line 1: 'sentence_good' is 3, no"),
+        ("a.jsonl", '{"sentence_good": 3, "sentence_bad": "x"}', "line 1: 'sentence_good' is 3"),
         ("a.jsonl", "{}", "'sentence_good' is missing.*this one has nothing"),
         ("a.jsonl", '{"sentence_good"', "line 1: not JSON"),
         ("a.jsonl", "\n", "holds no minimal pair"),
