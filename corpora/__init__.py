@@ -3,6 +3,7 @@
 from .align import Encoding, encode, encode_all
 from .conllu import read_conllu
 from .coreference import read_conll_coreference
+from .iob import read_iob
 from .labelled import Example, Examples, corpus_of, examples_of, read_examples, read_sst
 from .mentions import head_word, mention_type
 from .minimal_pairs import MinimalPair, MinimalPairs, read_minimal_pairs
@@ -10,8 +11,10 @@ from .paragraphs import paragraph_pairs
 from .passages import passages
 from .pronouns import read_gap, read_winobias
 from .propbank import read_propbank
+from .proto_roles import read_proto_roles
 from .reading import read_corpus, read_plain_text, sample_treebank
-from .text import Argument, Corpus, Frame, Mention, Sentence
+from .senteval import read_senteval
+from .text import Argument, Corpus, Frame, Mention, ProtoRole, Sentence
 
 __all__ = [
     "Argument",
@@ -23,6 +26,7 @@ __all__ = [
     "Mention",
     "MinimalPair",
     "MinimalPairs",
+    "ProtoRole",
     "Sentence",
     "corpus_of",
     "encode",
@@ -37,9 +41,12 @@ __all__ = [
     "read_corpus",
     "read_examples",
     "read_gap",
+    "read_iob",
     "read_minimal_pairs",
     "read_plain_text",
     "read_propbank",
+    "read_proto_roles",
+    "read_senteval",
     "read_sst",
     "read_winobias",
     "sample_treebank",

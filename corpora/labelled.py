@@ -70,16 +70,20 @@ class Examples:
 
 
 def examples_of(corpus: Corpus) -> Examples:
-    """The sentences of a corpus as unlabelled examples."""
+    """The sentences of a corpus as examples, with their labels if they have any."""
     examples = tuple(
-        Example(replace(sentence, pair=None), sentence.pair) for sentence in corpus.sentences
+        Example(replace(sentence, pair=None, label=None), sentence.pair, sentence.label)
+        for sentence in corpus.sentences
     )
     return Examples(corpus.name, examples, corpus.sha256)
 
 
 def corpus_of(examples: Examples) -> Corpus:
-    """Examples as a corpus without their labels; a pair of texts is read as a pair."""
-    sentences = tuple(replace(example.sentence, pair=example.pair) for example in examples.examples)
+    """Examples as a corpus with their labels; a pair of texts is read as a pair."""
+    sentences = tuple(
+        replace(example.sentence, pair=example.pair, label=example.label)
+        for example in examples.examples
+    )
     return Corpus(examples.name, sentences, examples.sha256)
 
 

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from ..errors import CorpusError
 from .align import encode
-from .text import Argument, Corpus, Frame, Mention, Sentence
+from .text import Argument, Corpus, Frame, Mention, ProtoRole, Sentence
 
 #: Annotation with one entry a word that means the same wherever the word stands.
-_COLUMNS = ("lemmas", "upos", "xpos", "feats", "deprels")
+_COLUMNS = ("lemmas", "upos", "xpos", "feats", "deprels", "entities")
 _Span = TypeVar("_Span", Mention, Argument)
 
 
@@ -20,8 +20,8 @@ def passages(corpus: Corpus, tokenizer: Any, *, max_tokens: int = 128) -> Corpus
     Each text takes as many sentences as the sum of their tokens allows, with a space between them.
     Sentences are never cut: a longer one is a passage of its own, which a pass skips if the model
     cannot read it. Annotation comes along, with the numbers that words have in the passage; a
-    passage has a root for each sentence. Sentences without a document, and pairs, stay alone. The
-    id of a passage names its first and its last sentence.
+    passage has a root for each sentence, and no label. Sentences without a document, and pairs,
+    stay alone. The id of a passage names its first and its last sentence.
 
     Args:
         max_tokens: those that the tokenizer adds included.
@@ -73,6 +73,7 @@ def _joined(sentences: Sequence[Sentence]) -> Sentence:
     heads: list[int] = []
     mentions: list[Mention] = []
     frames: list[Frame] = []
+    proto_roles: list[ProtoRole] = []
     characters = 0
     for sentence in sentences:
         words = len(spans)
@@ -86,6 +87,10 @@ def _joined(sentences: Sequence[Sentence]) -> Sentence:
                 arguments=tuple(_moved(argument, words) for argument in frame.arguments),
             )
             for frame in sentence.frames
+        )
+        proto_roles += (
+            replace(role, predicate=role.predicate + words, argument=role.argument + words)
+            for role in sentence.proto_roles
         )
         characters += len(sentence.text) + 1
 
@@ -105,6 +110,9 @@ def _joined(sentences: Sequence[Sentence]) -> Sentence:
         deprels=column("deprels"),
         mentions=tuple(mentions),
         frames=tuple(frames),
+        entities=column("entities"),
+        proto_roles=tuple(proto_roles),
+        label=None,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import CorpusError
 from .files import existing_file, json_lines, read_bytes
+from .records import objects_of, text_of, token_of, words_of
 from .text import Argument, Corpus, Frame, Sentence, sha256_of, words_to_sentence
 
 
@@ -71,51 +72,23 @@ def _joined(sentence: Sentence, known: dict[str, Sentence], where: str) -> Sente
 
 
 def _sentence(record: dict[str, Any], where: str) -> Sentence:
-    words = record.get("tokens")
-    if not isinstance(words, list) or not words or not all(map(_is_word, words)):
-        raise CorpusError(f"{where}: 'tokens' is {words!r}; give a list of words, without space.")
-    frames = tuple(_frame(frame, len(words), where) for frame in _objects(record, "frames", where))
-    return words_to_sentence(words, id=_text(record, "sent_id", where), frames=frames)
+    words = words_of(record, "tokens", where)
+    frames = tuple(
+        _frame(frame, len(words), where) for frame in objects_of(record, "frames", where)
+    )
+    return words_to_sentence(words, id=text_of(record, "sent_id", where), frames=frames)
 
 
 def _frame(given: dict[str, Any], words: int, where: str) -> Frame:
     arguments = tuple(
-        _argument(argument, words, where) for argument in _objects(given, "arguments", where)
+        _argument(argument, words, where) for argument in objects_of(given, "arguments", where)
     )
-    predicate = _number(given, "predicate", words, where)
-    return Frame(predicate, _text(given, "roleset", where), arguments)
+    predicate = token_of(given, "predicate", words, where)
+    return Frame(predicate, text_of(given, "roleset", where), arguments)
 
 
 def _argument(given: dict[str, Any], words: int, where: str) -> Argument:
-    start, end = (_number(given, name, words, where) for name in ("start", "end"))
+    start, end = (token_of(given, name, words, where) for name in ("start", "end"))
     if start > end:
         raise CorpusError(f"{where}: an argument begins at {start} and ends at {end}, before it.")
-    return Argument(_text(given, "role", where), start, end + 1)
-
-
-def _is_word(given: Any) -> bool:
-    return isinstance(given, str) and given != "" and given == given.strip()
-
-
-def _text(given: dict[str, Any], name: str, where: str) -> str:
-    text = given.get(name)
-    if not isinstance(text, str) or not text:
-        raise CorpusError(f"{where}: {name!r} is {text!r}; a text was expected.")
-    return text
-
-
-def _number(given: dict[str, Any], name: str, words: int, where: str) -> int:
-    number = given.get(name)
-    if type(number) is not int or not 0 <= number < words:
-        raise CorpusError(
-            f"{where}: {name!r} is {number!r}; the number of a token, from 0 to {words - 1}, was "
-            "expected."
-        )
-    return number
-
-
-def _objects(given: dict[str, Any], name: str, where: str) -> list[dict[str, Any]]:
-    objects = given.get(name)
-    if not isinstance(objects, list) or not all(isinstance(one, dict) for one in objects):
-        raise CorpusError(f"{where}: {name!r} is {objects!r:.60}; a list of objects was expected.")
-    return objects
+    return Argument(text_of(given, "role", where), start, end + 1)

@@ -41,11 +41,23 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class ProtoRole:
+    """How far a property, such as `volition`, holds of a word as the argument of a predicate."""
+
+    name: str
+    predicate: int
+    argument: int
+    value: float
+
+
+@dataclass(frozen=True)
 class Sentence:
     """A text with the character span of each word.
 
     Annotation is one tuple per column, one entry per word, or empty where the corpus has none.
     `heads` are word indices from 0; a root has -1 (a passage has as many roots as sentences).
+    `entities` are IOB2 tags: `B-PER` begins an entity, `I-PER` goes on with it, `O` is none.
+    `label` is a class of the whole text.
     `pair` is a second text that the model reads behind this one, its words being no words here.
     """
 
@@ -61,6 +73,9 @@ class Sentence:
     deprels: tuple[str, ...] = ()
     mentions: tuple[Mention, ...] = ()
     frames: tuple[Frame, ...] = ()
+    entities: tuple[str, ...] = ()
+    proto_roles: tuple[ProtoRole, ...] = ()
+    label: str | None = None
     pair: "Sentence | None" = None
 
     @cached_property
