@@ -5,6 +5,7 @@ from .load import load_model
 from .loaded import LoadedModel
 from .positions import first_position, max_positions
 from .provenance import provenance
+from .randomised import randomised
 from .tasks import TASKS
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "load_model",
     "max_positions",
     "provenance",
+    "randomised",
 ]

@@ -4,7 +4,6 @@ from .analysis import Parsers, parse_with_attention
 from .features import ParserInput, read_inputs
 from .linear import AttentionParser
 from .networks import NetworkParser
-from .randomised import with_random_blocks
 from .trees import best_candidates, best_tree
 
 __all__ = [
@@ -16,5 +15,4 @@ __all__ = [
     "best_tree",
     "parse_with_attention",
     "read_inputs",
-    "with_random_blocks",
 ]

@@ -10,7 +10,7 @@ from ....capture import Batch, find_sites, stream
 from ....corpora import Corpus, Encoding, encode_all
 from ....corpora.text import units_of
 from ....errors import BertologyError, CorpusError
-from ....models import LoadedModel, provenance
+from ....models import LoadedModel, provenance, randomised
 from ....results import Result
 from ...representations.split import check_apart, count_shared_texts
 from ..relations import DIRECTIONS
@@ -18,7 +18,6 @@ from .baselines import best_offset, correct_words, offset_heads
 from .features import BUDGET, LEFT_OUT, ParserInput, read_inputs, sample_sentences
 from .linear import STRENGTHS, AttentionParser
 from .networks import RATE, WIDTH, NetworkParser
-from .randomised import with_random_blocks
 from .scoring import Outcome, Parser, Scorer, by_unit
 from .training import HELD_OUT
 from .trees import best_candidates, best_tree
@@ -217,7 +216,7 @@ def _of_random_model(
     units: np.ndarray,
     seed: int,
 ) -> list[Outcome]:
-    copy = with_random_blocks(model, seed=seed)
+    copy = randomised(model, keep_embeddings=True, seed=seed)
     inputs = _training_inputs(copy, learned)
     systems: Systems = []
     for name, parser in (

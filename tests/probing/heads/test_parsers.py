@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import transformers
 from sklearn.base import clone
 
 from bertology.capture import capture, collate
@@ -24,7 +23,6 @@ from bertology.probing.heads.parsers import (
     best_tree,
     parse_with_attention,
     read_inputs,
-    with_random_blocks,
 )
 from bertology.probing.heads.parsers.baselines import best_offset, correct_words, offset_heads
 from bertology.probing.heads.parsers.features import (
@@ -432,33 +430,12 @@ def test_the_sample_keeps_order_count_and_budget() -> None:
     assert len(sample_sentences(corpus, 99, 3, seed=0, budget=7 * 144)) == 7
 
 
-# Random blocks
+# Word vectors
 
 
-@pytest.mark.parametrize("name", ["tiny", "demo"])
-def test_random_blocks_keep_embeddings_and_repeat(name: str, tiny_model, demo) -> None:
-    model = demo if name == "demo" else tiny_model("bert")
-    before = {name: value.clone() for name, value in model.module.state_dict().items()}
-    one, again, other = (with_random_blocks(model, seed=seed) for seed in (1, 1, 2))
-    for name, value in before.items():
-        assert torch.equal(model.module.state_dict()[name], value)
-        assert torch.equal(one.module.state_dict()[name], again.module.state_dict()[name])
-        if "encoder" not in name:
-            assert torch.equal(one.module.state_dict()[name], value)
-        elif value.dim() > 1:
-            assert not torch.equal(one.module.state_dict()[name], value)
-            assert not torch.equal(one.module.state_dict()[name], other.module.state_dict()[name])
-            assert one.module.state_dict()[name].std() == pytest.approx(0.02, rel=0.15)
-    assert one.name != other.name
-
-
-def test_models_without_blocks_or_embeddings_are_refused(tiny_model, tokenizer_of) -> None:
-    config = transformers.XLMConfig(vocab_size=60, emb_dim=32, n_layers=2, n_heads=4)
-    xlm = LoadedModel("xlm", transformers.XLMModel(config).eval(), tokenizer_of(), "encoder")
-    with pytest.raises(ModelError, match="XLMModel cannot be made random"):
-        with_random_blocks(xlm, seed=0)
+def test_models_without_embeddings_are_refused(tiny_model, tokenizer_of) -> None:
     bare = LoadedModel("bare", torch.nn.Linear(1, 1), tokenizer_of(), "encoder")
-    bare.module.config = config
+    bare.module.config = tiny_model("bert").config
     with pytest.raises(ModelError, match="get_input_embeddings"):
         embedding_table(bare)
     assert embedding_table(tiny_model("bert")).shape == (60, 32)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bertology.corpora.text import words_to_sentence
+from bertology.models import randomised
 from bertology.probing.heads import (
     Dependents,
     WordMaps,
@@ -17,7 +18,6 @@ from bertology.probing.heads import (
     predict_heads,
     relation_table,
 )
-from bertology.probing.heads.parsers import with_random_blocks
 from bertology.probing.heads.relations import OFFSETS, score
 
 
@@ -185,7 +185,7 @@ def test_random_blocks_follow_no_relation_and_the_model_does(demo, sample) -> No
     corpus = sample.first(100)
     random, learned = (
         analyse_heads(model, corpus, ("relations",)).best
-        for model in (with_random_blocks(demo, seed=0), demo)
+        for model in (randomised(demo, keep_embeddings=True, seed=0), demo)
     )
     assert len(random) == len(learned) > 10
     sure = [
