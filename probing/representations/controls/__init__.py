@@ -1,1 +1,7 @@
-"""What a probe is measured against: lookups, control tasks, randomised models."""
+"""What a probe is measured against: lookups, control labels, words out of order."""
+
+from .control_task import ControlTask
+from .lookup import TypeLookup
+from .order import shuffled_states
+
+__all__ = ["ControlTask", "TypeLookup", "shuffled_states"]
