@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from ...errors import CorpusError
+from ...corpora import Sentence
+from ...errors import BertologyError, CorpusError
 from .states import States
-from .tasks.task import Task
+from .tasks.task import Item, Task
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def items_of(task: Task, states: States) -> Items:
 
     Raises:
         CorpusError: no item is left.
+        BertologyError: the task asks about words that are not there, or gives no label.
     """
     found = [
         (number, item)
@@ -55,13 +57,14 @@ def items_of(task: Task, states: States) -> Items:
             f"The task {task.name!r} cannot be probed: no sentence that fits the model has "
             f"{task.needs}."
         )
+    for number, item in found:
+        _check(task, item, states.sentences[number])
     sentences = np.array([number for number, _ in found])
     spans = np.array([item.spans for _, item in found])
     spans = spans + states.offsets[sentences][:, None, None]
     covered = np.concatenate([[0], np.cumsum(states.word_tokens > 0)])
-    whole = (covered[spans[..., 1]] - covered[spans[..., 0]] == spans[..., 1] - spans[..., 0]).all(
-        1
-    )
+    owned = covered[spans[..., 1]] - covered[spans[..., 0]]
+    whole = (owned == spans[..., 1] - spans[..., 0]).all(axis=1)
     if not whole.any():
         raise CorpusError(f"No token covers the words of any item of the task {task.name!r}.")
     types = [_type(states.sentences[number].words, item.spans) for number, item in found]
@@ -75,6 +78,16 @@ def items_of(task: Task, states: States) -> Items:
         units=states.units[sentences],
         without_tokens=int((~whole).sum()),
     )[whole]  # fmt: skip
+
+
+def _check(task: Task, item: Item, sentence: Sentence) -> None:
+    spans = 2 if task.level == "pair" else 1
+    inside = all(0 <= start < end <= len(sentence) for start, end in item.spans)
+    if len(item.spans) != spans or not inside or not isinstance(item.label, str):
+        raise BertologyError(
+            f"The task {task.name!r} gives {item} in {sentence.id!r}, which has {len(sentence)} "
+            f"words; a text as label and {spans} span(s) of words were expected, ends exclusive."
+        )
 
 
 def pooled(states: np.ndarray, items: Items) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ...capture import Batch, eval_mode, hidden_states, stream
+from ...capture.identity import sentences_sha256
 from ...capture.store import ActivationStore
 from ...corpora import Corpus, Encoding, Sentence, encode_all
 from ...corpora.text import units_of
@@ -72,10 +73,16 @@ def states_of_model(
             f"Hidden states of {model.name} are not finite on {corpus.name}, so nothing can be "
             "read off them; load the model with dtype=torch.float32."
         )
+
+    def read(layer: int) -> np.ndarray:
+        if layer not in kept:
+            raise CaptureError(f"Hidden state {layer} was not kept; choose one of {list(kept)}.")
+        return states[kept.index(layer)]
+
     return States(
         sentences=tuple(encoding.sentence for encoding in encodings),
         layers=kept,
-        read=lambda layer: states[kept.index(layer)],
+        read=read,
         word_tokens=counts,
         # Skipped sentences are known by identity: ids need not be unique in a treebank.
         units=_units(corpus, {id(encoding.sentence) for encoding in encodings}),
@@ -87,11 +94,54 @@ def states_of_model(
 def states_of_store(store: ActivationStore, corpus: Corpus) -> States:
     """The states of a corpus as they lie in a store, read one layer at a time.
 
+    Entities, proto-roles and labels are no part of what a store is of: they may have changed.
+
     Raises:
-        CorpusError: the store is of another corpus.
+        CorpusError: the store is of another corpus, or does not tell which sentences it skipped.
         CaptureError: it holds no hidden states.
     """
-    raise NotImplementedError
+    layers = store.layers.get("hidden_states", ())
+    if not layers:
+        raise CaptureError(
+            f"The store {store.folder} holds no hidden states but {', '.join(store.layers)}; write "
+            "one with what=('hidden_states',)."
+        )
+    if store.description["data"]["sentences_sha256"] != sentences_sha256(corpus.sentences):
+        raise CorpusError(
+            f"The store {store.folder} was made of {store.description['data']['name']} "
+            f"({len(store.members)} sentences); {corpus.name} ({len(corpus)}) has other sentences, "
+            "trees, mentions or frames. Give the corpus that was stored, or write it a store."
+        )
+    kept, skipped = _kept(store, corpus)
+    return States(
+        sentences=tuple(kept),
+        layers=layers,
+        read=store.hidden_states,
+        word_tokens=store.word_tokens.astype(np.int64),
+        units=_units(corpus, {id(sentence) for sentence in kept}),
+        unit=corpus.unit,
+        skipped=tuple((sentence.id, "it does not fit the model") for sentence in skipped),
+    )
+
+
+def _kept(store: ActivationStore, corpus: Corpus) -> tuple[list[Sentence], list[Sentence]]:
+    """The sentences that a store has, and those it skipped.
+
+    It tells the order, ids and lengths of those it has.
+    """
+    kept: list[Sentence] = []
+    skipped: list[Sentence] = []
+    stored = [(member.id, member.words) for member in store.members]
+    for sentence in corpus.sentences:
+        following = stored[len(kept)] if len(kept) < len(stored) else None
+        (kept if following == (sentence.id, len(sentence)) else skipped).append(sentence)
+    unclear = {(s.id, len(s)) for s in kept} & {(s.id, len(s)) for s in skipped}
+    if unclear or len(kept) != len(store.members):
+        raise CorpusError(
+            f"The store {store.folder} skipped {len(skipped)} sentences of {corpus.name}; which "
+            "ones cannot be told, as others have the same id and length. Give each its own id."
+        )
+    return kept, skipped
 
 
 def _units(corpus: Corpus, kept: set[int]) -> np.ndarray:

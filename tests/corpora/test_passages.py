@@ -11,6 +11,7 @@ from bertology.corpora import (
     Corpus,
     Frame,
     Mention,
+    ProtoRole,
     Sentence,
     encode,
     passages,
@@ -30,6 +31,9 @@ FIRST = words_to_sentence(
     deprels=("r1", "root", "r3"),
     mentions=(Mention("e", 0, 2, "person"), Mention("f", 2, 3)),
     frames=(Frame(1, "do.01", (Argument("ARG0", 0, 1), Argument("ARG1", 2, 3))),),
+    entities=("O", "O", "B-LOC"),
+    proto_roles=(ProtoRole("volition", 1, 0, 1.0),),
+    label="positive",
 )
 SECOND = words_to_sentence(
     ["w4", "w5"],
@@ -43,6 +47,9 @@ SECOND = words_to_sentence(
     deprels=("root", "r5"),
     mentions=(Mention("e", 1, 2, "person"),),
     frames=(Frame(0, "be.01", (Argument("ARG1", 1, 2),)),),
+    entities=("B-PER", "I-PER"),
+    proto_roles=(ProtoRole("volition", 0, 1, -1.0),),
+    label="negative",
 )
 
 
@@ -76,6 +83,9 @@ def test_annotation_comes_along_with_the_places_in_the_passage(tokenizer_of) -> 
             Frame(1, "do.01", (Argument("ARG0", 0, 1), Argument("ARG1", 2, 3))),
             Frame(3, "be.01", (Argument("ARG1", 4, 5),)),
         ),
+        entities=("O", "O", "B-LOC", "B-PER", "I-PER"),
+        proto_roles=(ProtoRole("volition", 1, 0, 1.0), ProtoRole("volition", 3, 4, -1.0)),
+        label=None,
     )
     # Annotation that sentences gain one day has to be thought of here too.
     known = {"pair"} | {field.name for field in fields(Sentence) if getattr(FIRST, field.name)}
