@@ -1,6 +1,7 @@
 """Loading models: by hub id, folder or GGUF file, with adapters, or the demo encoder."""
 
 from .devices import input_device
+from .finetuning import FineTuned, fine_tune
 from .load import load_model
 from .loaded import LoadedModel
 from .positions import first_position, max_positions
@@ -10,7 +11,9 @@ from .tasks import TASKS
 
 __all__ = [
     "TASKS",
+    "FineTuned",
     "LoadedModel",
+    "fine_tune",
     "first_position",
     "input_device",
     "load_model",
