@@ -1,7 +1,7 @@
 """What fine-tuning learns from: encoded texts, batches with targets, losses and metrics."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ class Objective:
         return METRICS[self.task]
 
     def batch(
-        self, texts: Texts, rows: Sequence[int], draw: np.random.Generator
+        self, texts: Texts, rows: np.ndarray, draw: np.random.Generator
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Inputs and targets of some texts, padded to the longest on the right.
 
@@ -69,7 +69,9 @@ class Objective:
         encodings = [texts.encodings[row] for row in rows]
         ids = [torch.from_numpy(encoding.ids).long() for encoding in encodings]
         if self.task == "masked-lm":
-            ids, wanted = zip(*(self._masked(e, draw) for e in encodings), strict=True)
+            pairs = [self._masked(encoding, draw) for encoding in encodings]
+            ids = [read for read, _ in pairs]
+            wanted = [predicted for _, predicted in pairs]
             targets = pad_sequence(wanted, batch_first=True, padding_value=IGNORE)
         elif self.task == "causal-lm":
             # Each token but the last predicts the next one.
@@ -108,11 +110,11 @@ class Objective:
             return torch.tensor([float(label) for label in labels])
         return torch.tensor([self.classes.index(label) for label in labels])
 
-    def _padded(self, ids: Sequence[Tensor], encodings: list[Encoding]) -> dict[str, Tensor]:
+    def _padded(self, ids: list[Tensor], encodings: list[Encoding]) -> dict[str, Tensor]:
         tokenizer = self.model.tokenizer
         pad = tokenizer.pad_token_id or 0
         inputs = {
-            "input_ids": pad_sequence(list(ids), batch_first=True, padding_value=pad),
+            "input_ids": pad_sequence(ids, batch_first=True, padding_value=pad),
             "attention_mask": pad_sequence([torch.ones_like(one) for one in ids], batch_first=True),
         }
         # GPT-2 accepts segments but reads them as words; the tokenizer knows who wants them.

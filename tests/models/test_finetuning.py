@@ -165,7 +165,7 @@ def test_causal_loss_is_that_of_transformers(tiny_model):
     model = tiny_model("gpt2", "causal-lm")
     texts = read_texts(model, alternating(1, 0), "causal-lm")
     objective = Objective("causal-lm", model)
-    inputs, targets = objective.batch(texts, [0], np.random.default_rng(0))
+    inputs, targets = objective.batch(texts, np.array([0]), np.random.default_rng(0))
     output = model.module(**inputs, labels=inputs["input_ids"])
     assert objective.loss(output.logits, targets).item() == pytest.approx(output.loss.item())
 
@@ -175,7 +175,7 @@ def test_masks_follow_the_recipe(bert):
     data = Examples("long", (Example(text_to_sentence(words, id="1")),), "")
     texts = read_texts(bert, data, "masked-lm")
     objective, draw = Objective("masked-lm", bert), np.random.default_rng(0)
-    batches = [objective.batch(texts, [0], draw) for _ in range(2000)]
+    batches = [objective.batch(texts, np.array([0]), draw) for _ in range(2000)]
     ids = torch.cat([inputs["input_ids"] for inputs, _ in batches])
     targets = torch.cat([wanted for _, wanted in batches])
     before = torch.from_numpy(texts.encodings[0].ids)
