@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bertology import BertologyError
-from bertology.corpora import read_examples, read_plain_text
+from bertology.corpora import corpus_of, examples_of, read_corpus, read_examples, read_plain_text
 
 
 def test_tsv_with_mapped_names_and_quotes(tmp_path: Path) -> None:
@@ -75,3 +75,13 @@ def test_plain_text_keeps_lines_as_they_stand(tmp_path: Path) -> None:
     with pytest.raises(BertologyError, match="is empty"):
         path.write_text("\n \n")
         read_plain_text(path)
+
+
+def test_labels_go_with_the_corpus_and_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("text\ttext_pair\tlabel\nso good\tor so\tpositive\nwell\t\t\n")
+    examples = read_examples(path)
+    corpus = read_corpus(path)
+    assert [sentence.label for sentence in corpus.sentences] == ["positive", None]
+    assert corpus == corpus_of(examples)
+    assert examples_of(corpus) == examples
