@@ -158,7 +158,7 @@ def _pooled_batch(
         model.reader(**batch.inputs)
     chosen = _chosen(states, layers, model)
     return [
-        _pooled(encoding, torch.stack([state[row, : len(encoding)] for state in chosen]))
+        word_means(encoding, torch.stack([state[row, : len(encoding)] for state in chosen]))
         for row, encoding in enumerate(batch.encodings)
     ]
 
@@ -174,8 +174,12 @@ def _chosen(states: Sequence[Any], layers: Sequence[int] | None, model: LoadedMo
     return [states[layer] for layer in layers]
 
 
-def _pooled(encoding: Encoding, states: torch.Tensor) -> np.ndarray:
-    """Mean over the tokens of each word: (hidden_state, word, hidden); NaN without tokens."""
+def word_means(encoding: Encoding, states: torch.Tensor) -> np.ndarray:
+    """Mean over the tokens of each word: (…, word, hidden); NaN for a word without tokens.
+
+    Args:
+        states: (…, token, hidden) of one text, without padding.
+    """
     owned = encoding.words[None, :] == np.arange(len(encoding.sentence))[:, None]
     with np.errstate(invalid="ignore"):
         weights = torch.from_numpy(owned / owned.sum(axis=1, keepdims=True))
