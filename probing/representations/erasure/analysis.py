@@ -9,13 +9,14 @@ from tqdm.auto import tqdm
 
 from ....capture.blocks import stack_blocks
 from ....corpora import Corpus, encode_all
-from ....errors import BertologyError, CorpusError
+from ....errors import BertologyError
 from ....models import LoadedModel, provenance
 from ....results import Result
+from ..checks import check_items
 from ..estimators.linear import LinearProbe
 from ..estimators.mlp import MLPProbe
 from ..items import items_of, pooled
-from ..split import check_apart
+from ..splits import check_apart
 from ..states import States, states_of_model
 from ..tasks import Task
 from .eraser import Eraser
@@ -93,9 +94,10 @@ def erase_and_measure(
             (default: `linear` and `mlp`).
 
     Raises:
-        BertologyError: a task with pairs, no or unknown layers, too few draws, one label only, or
-            the library concept-erasure is missing.
-        CorpusError: a part lacks the annotation, the parts share sentences, or nothing fits.
+        BertologyError: a task with pairs, no or unknown layers, too few draws, or the library
+            concept-erasure is missing.
+        CorpusError: a part lacks the annotation or has one label only, the parts share sentences,
+            or nothing fits.
         CaptureError: the hidden states cannot be had.
     """
     concept_erasure()
@@ -105,12 +107,9 @@ def erase_and_measure(
     wanted = sorted({*layers, last})
     learned, scored = (states_of_model(model, part, wanted) for part in (train, evaluate))
     texts = [_text(model, states, tasks) for states in (learned, scored)]
+    for asked in tasks:
+        check_items(*(text.items[asked.name] for text in texts))
     items = texts[0].items[task.name]
-    if len(names := np.unique(items.labels)) < 2:
-        raise CorpusError(
-            f"{train.name} has {len(names)} label for the task {task.name!r}; at least 2 are "
-            "needed to erase what tells them apart."
-        )
     questions = questions_of(model, texts[1].encodings, seed=seed)
     chosen = _default_probes(model, seed) if probes is None else dict(probes)
     order = list(dict.fromkeys(layers))
@@ -162,6 +161,11 @@ def _check(model: LoadedModel, tasks: Sequence[Task], layers: Sequence[int], dra
             raise BertologyError(
                 f"The task {task.name!r} is about pairs; an eraser acts on one state at a time. "
                 "Give a task about words or sentences."
+            )
+        if task.reads is not None:
+            raise BertologyError(
+                f"The task {task.name!r} is about other text than was given; an eraser is measured "
+                "on text as it stands. Give another task."
             )
     if len({task.name for task in tasks}) < len(tasks):
         raise BertologyError(f"other_task is the task itself, {tasks[0].name!r}; give another.")

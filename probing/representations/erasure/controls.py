@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import eigh
+from scipy.optimize import brentq
 from scipy.stats import ortho_group
 from sklearn.base import clone
 from sklearn.utils.validation import validate_data
@@ -12,6 +12,9 @@ from sklearn.utils.validation import validate_data
 from ....errors import BertologyError
 from ..estimators.training import as_array
 from .eraser import Eraser
+
+#: A share of the variance that is rounding.
+_EXACT = 1e-12
 
 
 class RandomRank(Eraser):
@@ -50,10 +53,11 @@ class RandomRank(Eraser):
 class RandomVariance(Eraser):
     """Remove a random subspace that holds a given share of the variance.
 
-    Random orthogonal directions are removed one after the other while their variance fits into
-    the share. The last direction makes the match exact: it lies in the plane between the next
-    random direction, which holds too much, and the direction of least variance that is left, at
-    the angle where the rest of the share is held.
+    Of random orthogonal directions, as many are taken as come nearest to the share; one direction
+    is then turned until the match is exact: if variance is missing, the least of those taken
+    towards the greatest of those left, otherwise the greatest of those taken towards the least of
+    those left. A share that no subspace holds, such as less than that of any direction, is
+    matched as nearly as can be.
 
     Args:
         share: of the total variance of the training data, from 0 to 1.
@@ -77,13 +81,17 @@ class RandomVariance(Eraser):
         centred = features - features.mean(axis=0)
         covariance = centred.T @ centred / len(centred)
         basis = _random_basis(features.shape[1], self.seed)
-        held = np.cumsum(np.einsum("ij,ij->j", basis, covariance @ basis))
-        target = self.share * held[-1]
-        # A share of 1 is all directions, though sums in another order differ in the last bits.
-        whole = int(np.searchsorted(held, target * (1 + 1e-12), side="right"))
-        rest = target - (held[whole - 1] if whole else 0.0)
-        last = _direction_with(rest, covariance, basis[:, whole:])
-        self._keep(np.hstack([basis[:, :whole], last]), _mean(features, self.affine))
+        held = np.cumsum([0.0, *np.einsum("ij,ij->j", basis, covariance @ basis)])
+        missing = self.share * held[-1] - held
+        # The nearest number of directions, then the next nearest.
+        counts = np.argsort(np.abs(missing), kind="stable")[:2]
+        turned = (
+            _turned(basis[:, :count], basis[:, count:], missing[count], covariance)
+            for count in counts
+        )
+        nearest = basis[:, : counts[0]]
+        removed = next((found for found in turned if found is not None), nearest)
+        self._keep(removed, _mean(features, self.affine))
         return self
 
 
@@ -109,26 +117,36 @@ class ShuffledLabels(Eraser):
         return self
 
 
-def _direction_with(variance: float, covariance: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """One direction (hidden, 1) of a subspace that holds the variance, or none (hidden, 0).
+def _turned(
+    taken: np.ndarray, left: np.ndarray, missing: float, covariance: np.ndarray
+) -> np.ndarray | None:
+    """The subspace with one direction turned so that it holds more by what is missing.
 
     Args:
-        variance: at most that of the first column of the basis.
-        basis: (hidden, n), orthonormal columns.
+        taken, left: (hidden, n), orthonormal columns of a subspace and of its complement.
+        missing: variance; negative if the subspace holds too much.
+
+    Returns:
+        (hidden, n), or None where no turn of these two directions holds so much.
     """
-    none = np.empty((len(basis), 0))
-    if not basis.shape[1] or variance <= 0:
-        return none
-    least, first = eigh(basis.T @ covariance @ basis, subset_by_index=[0, 0])
-    low = basis @ first[:, 0]
-    if variance <= least[0]:
-        # No direction holds so little: the nearer of two.
-        return low[:, None] if least[0] - variance < variance else none
-    high = basis[:, 0] - low * (low @ basis[:, 0])
-    high /= np.linalg.norm(high)
-    # The two do not covary, so variance grows evenly with the square of the sine.
-    sine = np.sqrt((variance - least[0]) / (high @ covariance @ high - least[0]))
-    return np.asarray((np.sqrt(max(0.0, 1 - sine**2)) * low + sine * high)[:, None])
+    if abs(missing) <= _EXACT * np.trace(covariance):
+        return taken
+    if not taken.shape[1] or not left.shape[1]:
+        return None
+    more = missing > 0
+    own = taken @ np.linalg.eigh(taken.T @ covariance @ taken)[1]
+    others = left @ np.linalg.eigh(left.T @ covariance @ left)[1]
+    before, after = (own[:, 0], others[:, -1]) if more else (own[:, -1], others[:, 0])
+
+    def gap(angle: float) -> float:
+        direction = np.cos(angle) * before + np.sin(angle) * after
+        return float(direction @ covariance @ direction - before @ covariance @ before - missing)
+
+    if np.sign(gap(0.0)) == np.sign(gap(np.pi / 2)):
+        return None
+    angle = brentq(gap, 0.0, np.pi / 2, xtol=1e-15)
+    direction = np.cos(angle) * before + np.sin(angle) * after
+    return np.column_stack([own[:, 1:] if more else own[:, :-1], direction])
 
 
 def _random_basis(width: int, seed: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from ....capture import Batch, eval_mode, hidden_states, stream
 from ....corpora import Encoding
 from ....models import LoadedModel
 from ..items import Items, pooled
+from ..states import word_means
 from .family import Fitted
 from .forward import erased
 from .prediction import Question, effects
@@ -107,9 +108,12 @@ def erased_words(
             for eraser in (one for fitted in family for one in fitted.draws):
                 with erased(model.reader, {layer: eraser}), hidden_states(model.reader) as states:
                     model.reader(**batch.inputs)
-                found.append(states[-1].float().cpu().numpy())
-        return [_words(np.stack([state[i] for state in found]), encoding)
-                for i, encoding in enumerate(batch.encodings)]  # fmt: skip
+                found.append(states[-1])
+        together = torch.stack(found)
+        return [
+            word_means(encoding, together[:, i, : len(encoding)])
+            for i, encoding in enumerate(batch.encodings)
+        ]
 
     return np.concatenate(stream(model, encodings, run, description="erased states"), axis=1)
 
@@ -138,11 +142,3 @@ def prediction_scores(
 def _by_kind(values: np.ndarray, draws: Sequence[int]) -> tuple[np.ndarray, ...]:
     """Rows of the intact model and of all draws, apart by kind of eraser."""
     return tuple(np.split(values, np.cumsum([1, *draws])[:-1]))
-
-
-def _words(states: np.ndarray, encoding: Encoding) -> np.ndarray:
-    """Mean over the tokens of each word: (draw, word, hidden); NaN without tokens."""
-    owned = encoding.words == np.arange(len(encoding.sentence))[:, None]
-    with np.errstate(invalid="ignore"):
-        weights = owned / owned.sum(axis=1, keepdims=True)
-    return (weights @ states[:, : len(encoding)]).astype(np.float32)
