@@ -45,7 +45,7 @@ def _rows(answers: Sequence[Answers], *, seed: int) -> pd.DataFrame:
     group = answers[0].group
     own = _own(answers)
     control = np.stack([a.correct[1:].mean(axis=0) for a in answers], axis=1)
-    by_draw = np.stack([a.correct[1:] @ group.weights for a in answers])
+    by_draw = np.stack([group.average(a.correct[1:].T) for a in answers])
     accuracy, low, high = group.accuracy(own, seed=seed)
     selectivity, selectivity_low, selectivity_high = group.mean(own - control, seed=seed)
     table = pd.DataFrame({

@@ -59,16 +59,26 @@ class PairGroup:
         counts = np.bincount(self._paradigm)
         return np.asarray(1 / (len(counts) * counts[self._paradigm]))
 
+    def average(self, values: np.ndarray) -> np.ndarray:
+        """The mean of values (pair, quantity): (quantity,)."""
+        # Means of means, because weights of a third each need not add up to 1 to the last bit.
+        parts = values if self.pooled else self._within(values)
+        return np.asarray(parts.mean(axis=0))
+
+    def _within(self, values: np.ndarray) -> np.ndarray:
+        """The mean of values (pair, quantity) in each paradigm: (paradigm, quantity)."""
+        return _sums(values, self._paradigm) / np.bincount(self._paradigm)[:, None]
+
     def mean(self, values: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Means of values (pair, quantity) and the ends of their intervals: (quantity,) each.
 
         The ends are NaN for a descriptive group.
         """
-        mean = self.weights @ values
+        mean = self.average(values)
         if self.descriptive:
             return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-        within = _sums(values, self._paradigm) / np.bincount(self._paradigm)[:, None]
-        moved = mean + len(self) * self.weights[:, None] * (values - within[self._paradigm])
+        spread = values - self._within(values)[self._paradigm]
+        moved = mean + len(self) * self.weights[:, None] * spread
         units = np.unique(self.units, return_inverse=True)[1]
         _, low, high = bootstrap_ratio(
             _sums(moved, units), np.bincount(units).astype(float), seed=seed
@@ -85,7 +95,7 @@ class PairGroup:
         """
         mean, low, high = self.mean(correct, seed=seed)
         wilson_low, wilson_high = wilson(mean * len(self), np.full(mean.shape, len(self)))
-        bare = np.isnan(low) | (low == high)
+        bare = np.isnan(low) | np.isclose(low, high, rtol=0, atol=1e-9)
         return mean, np.where(bare, wilson_low, low), np.where(bare, wilson_high, high)
 
     def p(self, values: np.ndarray, *, seed: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Fitting pairwise probes: which of two sentences is the good one, from their difference."""
 
-
 import numpy as np
 
 from ..estimators.linear import fit_together

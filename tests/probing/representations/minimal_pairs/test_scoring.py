@@ -236,7 +236,7 @@ def _fail(*_):
 
 def test_batches_that_do_not_fit_in_memory_are_halved(tiny_model, monkeypatch):
     for family, task in (("gpt2", "causal-lm"), ("bert", "masked-lm")):
-        model, texts = tiny_model(family, task), some_texts()
+        model, texts = tiny_model(family, task), some_texts(number=12)
         whole = score(model, texts).log_probabilities
         forward, sizes = model.module.forward, []
 
