@@ -43,7 +43,7 @@ def coreferent_pairs(sentence: Sentence) -> list[Item]:
 def _sample(
     pairs: Sequence[tuple[Mention, Mention]], count: int, sentence: Sentence
 ) -> list[tuple[Mention, Mention]]:
-    drawn = generator_of(sentence.text).choice(len(pairs), count, replace=False) if pairs else []
+    drawn = generator_of(sentence.text).permutation(len(pairs))[:count]
     return [pairs[place] for place in sorted(drawn)]
 
 

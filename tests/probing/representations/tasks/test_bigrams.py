@@ -1,6 +1,7 @@
 """Half of the sentences have two neighbours in each other's place, and say so."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,8 @@ def test_the_task_reads_the_label() -> None:
 def test_the_draw_hangs_on_text_and_seed_alone() -> None:
     whole, part = shift_bigrams(MANY), shift_bigrams(corpus_of(*MANY.sentences[100:200]))
     assert part.sentences == whole.sentences[100:200]
+    renamed = corpus_of(*(replace(s, id=f"other {s.id}") for s in MANY.sentences))
+    assert [s.text for s in shift_bigrams(renamed).sentences] == [s.text for s in whole.sentences]
     other = shift_bigrams(MANY, seed=1)
     assert other.sentences != whole.sentences
     assert len({MANY.sha256, whole.sha256, other.sha256}) == 3

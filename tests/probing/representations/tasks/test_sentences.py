@@ -67,6 +67,11 @@ def test_an_outer_subject_is_not_the_subject(three) -> None:
     assert label_of("subject_number", outer) == "_"
 
 
+def test_a_passive_subject_is_one(three) -> None:
+    passive = replace(three.sentences[0], deprels=("det", "nsubj:pass", "root", "det", "obj", "x"))
+    assert label_of("subject_number", passive) == "Plur"
+
+
 def test_a_modal_has_no_tense(three) -> None:
     seen = three.sentences[1]
     modal = replace(seen, feats=(seen.feats[0], "VerbForm=Fin", *seen.feats[2:]))
