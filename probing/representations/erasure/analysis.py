@@ -111,7 +111,7 @@ def erase_and_measure(
         check_items(*(text.items[asked.name] for text in texts))
     items = texts[0].items[task.name]
     questions = questions_of(model, texts[1].encodings, seed=seed)
-    chosen = _default_probes(model, seed) if probes is None else dict(probes)
+    chosen = default_probes(model, seed) if probes is None else dict(probes)
     order = list(dict.fromkeys(layers))
     rows = []
     with tqdm(
@@ -184,7 +184,8 @@ def _text(model: LoadedModel, states: States, tasks: Sequence[Task]) -> Text:
     return Text(tuple(encodings), {task.name: items_of(task, states) for task in tasks})
 
 
-def _default_probes(model: LoadedModel, seed: int) -> dict[str, ClassifierMixin]:
+def default_probes(model: LoadedModel, seed: int) -> dict[str, ClassifierMixin]:
+    """A linear probe, and one with a hidden layer, trained where the model is."""
     device = str(model.device)
     return {
         "linear": LinearProbe(seed=seed, device=device),
