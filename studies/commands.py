@@ -18,8 +18,6 @@ from ..capture.verify import CHECKS
 from ..corpora import Corpus, Examples, read_corpus, read_examples, sample_treebank
 from ..errors import BertologyError, CorpusError
 from ..models import LoadedModel, load_model
-from ..probing.representations import Probes
-from ..probing.representations import probe as probe_layers
 from .run import Run, file_hash, skipped_texts
 from .study import read_study
 
@@ -82,24 +80,6 @@ class Common:
 
     def load(self) -> LoadedModel:
         return self.loading.load(self.model)
-
-
-def probe(common: Common, train_file: Path, eval_file: Path, task: str) -> None:
-    """`bertology probe`."""
-    train, evaluate = read_corpus(train_file).first(common.limit), read_corpus(eval_file)
-    evaluate = evaluate.first(common.limit)
-    model = common.load()
-    run = common.open(
-        model,
-        train=str(train_file), train_sha256=train.sha256,
-        eval=str(eval_file), eval_sha256=evaluate.sha256, task=task,
-    )  # fmt: skip
-    probes = run.result(
-        "probes",
-        Probes,
-        lambda: probe_layers(model, train, evaluate, tasks=(task,), seed=common.seed),
-    )
-    finish(run, [run.table("probes.csv", probes.table)], skipped_texts(probes.provenance))
 
 
 def explain(

@@ -19,6 +19,7 @@ from ..models.demo import DESCRIPTION, WEIGHTS_SHA256
 from ..probing.heads import HeadAnalysis, analyse_heads
 from ..probing.representations import Probes, probe, split_documents
 from .examples import shown_examples
+from .notes import plain_warnings
 from .page import draw, render, table_rows
 from .pictures import Hit, report_pictures
 from .run import Run, skipped_texts
@@ -135,9 +136,15 @@ def _layers(model: LoadedModel, corpus: Corpus, run: Run, seed: int) -> Probes |
     if not tasks:
         return None
     train, evaluate = split_documents(corpus.first(PROBED_SENTENCES))
-    return run.result(
-        "layers", Probes, lambda: probe(model, train, evaluate, tasks=tuple(tasks), seed=seed)
-    )
+    with plain_warnings():
+        return run.result(
+            "layers",
+            Probes,
+            # Random models and training samples take their time; `bertology probe` has both.
+            lambda: probe(
+                model, train, evaluate, tasks=tasks, controls=(), training_samples=0, seed=seed
+            ),
+        )
 
 
 def _drawn(corpus: Corpus, count: int, seed: int) -> Examples:

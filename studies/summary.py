@@ -90,18 +90,16 @@ def answer_layers(probes: Probes | None) -> str:
     if probes is None:
         return "What the layers know was not asked: this text has no annotation to probe for."
     parts = []
-    for task, table in probes.table.groupby("task", sort=False):
-        linear = table[table["probe"] == "linear"]
-        best = largest(linear, linear["value"])
-        lookup = table.loc[table["probe"] == "lookup", "value"].iloc[0]
+    for task, table in probes.best[probes.best["against"] == "lookup"].groupby("task", sort=False):
+        best = table[table["probe"] == "linear"].iloc[0]
         name = TASK_NAMES.get(str(task), str(task))
         parts.append(
             f"{name} best from hidden state {best['layer']}: {_percent(best['value'])} "
-            f"{_range(best, _percent)} (word-type lookup {_percent(lookup)}, selectivity "
-            f"{100 * best['selectivity']:.0f} points)"
+            f"{_range(best, _percent)} (word-type lookup {_percent(best['against_value'])}, "
+            f"selectivity {100 * best['selectivity']:.0f} points)"
         )
     reading = "A linear probe on held-out text reads " + ", and ".join(parts)
-    return reading + "; the hidden states were picked on these same words."
+    return reading + "; the hidden states were picked on a part of the training text."
 
 
 def answer_attention(explanation: Explanation, ablation: Ablation) -> str:

@@ -1,116 +1,63 @@
-"""What the layers know: the score of a probe over the layers, with its baselines."""
+"""Lines with bands that are named at their right ends."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from ..errors import FigureError
-from .checks import check_one_row_each, rows_where, table_of
-from .style import MARKERS, PALETTE, axes_for, axes_inches, figure_width
-
-_BASELINES = {"majority": "majority class", "lookup": "type lookup"}
-_COLUMNS = ["task", "layer", "probe", "metric", "value", "ci_low", "ci_high", "control"]
+from .style import MARKERS, PALETTE, axes_inches
 
 
-def probe_lines(
-    probes: Any, *, task: str, metric: str | None = None, ax: Axes | None = None
-) -> Axes:
-    """Score of a task's probes over the layers, with 95 % bands.
+@dataclass(frozen=True)
+class End:
+    """The right end of a line, and what to write there."""
 
-    Dashed: the same probe on control labels. Dotted: the baselines that see no hidden state.
+    y: float
+    name: str
+    colour: str
+
+
+def draw_band(ax: Axes, rows: pd.DataFrame, x: str, value: str, name: str, place: int) -> End:
+    """A line with its 95 % band; rows are in order of `x`.
 
     Args:
-        probes: result with columns task, layer, probe, metric, value, ci_low, ci_high, control.
-        task: the task to draw.
-        metric: needed only where the table has several for the task.
+        value: the column that is drawn; the band is that of `ci_low` and `ci_high`, or of
+            `selectivity_ci_low` and `selectivity_ci_high`.
+        place: how many lines the figure has before this one.
+    """
+    prefix = "" if value == "value" else f"{value}_"
+    low, high, colour = rows[f"{prefix}ci_low"], rows[f"{prefix}ci_high"], PALETTE[place]
+    ax.fill_between(rows[x], low, high, color=colour, alpha=0.2, linewidth=0)
+    ax.plot(rows[x], rows[value], color=colour, marker=MARKERS[place], label=name)
+    return End(rows[value].iloc[-1], name, colour)
+
+
+def check_few(names: list[str], choose: str) -> None:
+    """Refuse more lines than can be told apart.
 
     Raises:
-        FigureError: a missing column, an unknown task or metric, or no metric where one is needed.
+        FigureError: naming what to choose.
     """
-    rows = _one_metric(rows_where(table_of(probes, _COLUMNS), "task", task), metric)
-    lines, baselines = probe_parts(rows)
-    ax = axes_for(ax, min(figure_width(ax) * 0.62, 3.5))
-    ends: list[tuple[float, str, str]] = []
-    for place, (name, line) in enumerate(lines.items()):
-        colour = PALETTE[place]
-        ax.fill_between(line["layer"], line["ci_low"], line["ci_high"], color=colour, alpha=0.2)
-        ax.plot(line["layer"], line["value"], color=colour, marker=MARKERS[place], label=name)
-        ends.append((line["value"].iloc[-1], f"{name} probe", colour))
-        if line["control"].notna().any():
-            ax.plot(line["layer"], line["control"], "--", color=colour, marker="")
-            known = line["control"].dropna()
-            ends.append((known.iloc[-1], f"{name}, control", colour))
-    for name, baseline in baselines.items():
-        _draw_baseline(ax, baseline)
-        ends.append((baseline["value"].iloc[-1], _BASELINES[name], "0.3"))
-    _finish(ax, task, str(rows["metric"].iloc[0]))
-    _label_ends(ax, ends)
-    return ax
-
-
-def probe_parts(rows: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
-    """The probes and the baselines, each a table sorted by layer.
-
-    A baseline that is the same in every layer becomes one row without a layer.
-
-    Raises:
-        FigureError: there are only baselines, or a probe has two rows for a layer.
-    """
-    lines, baselines = {}, {}
-    for name, group in rows.groupby("probe", sort=False):
-        group = group.sort_values("layer")
-        if name not in _BASELINES:
-            check_one_row_each(group, ["layer"])
-            lines[str(name)] = group
-        elif group["value"].nunique() == 1:
-            baselines[str(name)] = group.head(1).assign(layer=np.nan)
-        else:
-            baselines[str(name)] = group
-    if not lines:
+    if len(names) > len(MARKERS):
         raise FigureError(
-            f"The table has only baselines for this task ({sorted(baselines)}), no probe to draw."
+            f"{len(names)} lines cannot be told apart in one figure, only {len(MARKERS)}; "
+            f"choose with {choose}."
         )
-    return lines, baselines
 
 
-def _one_metric(rows: pd.DataFrame, metric: str | None) -> pd.DataFrame:
-    if metric is not None:
-        return rows_where(rows, "metric", metric)
-    metrics = sorted(rows["metric"].unique())
-    if len(metrics) > 1:
-        raise FigureError(f"The task has several metrics, {metrics}: say which with `metric=`.")
-    return rows
-
-
-def _draw_baseline(ax: Axes, baseline: pd.DataFrame) -> None:
-    look: dict[str, Any] = {"color": "0.3", "linestyle": ":", "marker": ""}
-    if baseline["layer"].isna().all():
-        ax.axhline(baseline["value"].iloc[0], **look)
-    else:
-        ax.plot(baseline["layer"], baseline["value"], **look)
-
-
-def _finish(ax: Axes, task: str, metric: str) -> None:
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.margins(x=0.03)
-    ax.set_xlabel("hidden state (0 = embeddings)")
-    ax.set_ylabel(f"{task}: {metric.replace('_', ' ')}")
-
-
-def _label_ends(ax: Axes, ends: list[tuple[float, str, str]]) -> None:
+def label_ends(ax: Axes, ends: list[End]) -> None:
     """Name each line at its right end, moving names apart where they would overlap."""
     low, high = ax.get_ylim()
     ax.set_ylim(low, high)
     gap = 1.25 * mpl.rcParams["font.size"] / 72 / axes_inches(ax)[1] * (high - low)
-    ends = sorted(ends)
-    for y, (_, name, colour) in zip(spread([end[0] for end in ends], gap), ends, strict=True):
+    ends = sorted(ends, key=lambda end: (end.y, end.name))
+    for y, end in zip(spread([end.y for end in ends], gap), ends, strict=True):
         ax.text(
-            1.01, y, name, color=colour, transform=ax.get_yaxis_transform(), va="center_baseline"
-        )
+            1.01, y, end.name, color=end.colour, transform=ax.get_yaxis_transform(),
+            va="center_baseline",
+        )  # fmt: skip
 
 
 def spread(values: list[float], gap: float) -> list[float]:

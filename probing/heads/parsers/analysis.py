@@ -12,7 +12,7 @@ from ....corpora.text import units_of
 from ....errors import BertologyError, CorpusError
 from ....models import LoadedModel, provenance, randomised
 from ....results import Result
-from ...representations.split import check_apart, count_shared_texts
+from ...representations.splits import check_apart, count_shared_texts
 from ..relations import DIRECTIONS
 from .baselines import best_offset, correct_words, offset_heads
 from .features import BUDGET, LEFT_OUT, ParserInput, read_inputs, sample_sentences

@@ -32,6 +32,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
 
     Attributes:
         C_: the strength chosen.
+        held_out_score_: its accuracy on the held-out groups, NaN where nothing was held out.
         classes_: labels seen in training, sorted.
         coef_: (classes, features), one row for two classes, on the features as given.
         intercept_: (classes,), one entry for two classes, on the features as given.
@@ -64,7 +65,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         X, y, weight, rows = X[weight > 0], y[weight > 0], weight[weight > 0], rows[weight > 0]
         self.classes_ = np.unique(y)
         scaler = StandardScaler().fit(X, sample_weight=weight)
-        self.C_ = min(self.Cs)
+        self.C_, self.held_out_score_ = min(self.Cs), float("nan")
         if len(self.classes_) == 1:
             self.coef_, self.intercept_ = np.zeros((1, X.shape[1])), np.zeros(1)
             return self
@@ -79,6 +80,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
                     for c in sorted(self.Cs)
                 ]  # fmt: skip
                 self.C_ = sorted(self.Cs)[int(np.argmax(scores))]
+                self.held_out_score_ = max(scores)
         model = LogisticRegression(C=self.C_, max_iter=2000).fit(Z, y, weight)
         self.coef_ = model.coef_ / scaler.scale_
         self.intercept_ = model.intercept_ - self.coef_ @ scaler.mean_

@@ -1,32 +1,26 @@
 """The `probe` analysis: what can be read off every hidden state, against controls."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ....capture.identity import model_identity, sentences_sha256
+from ....capture.identity import model_identity
 from ....capture.store import ActivationStore
 from ....corpora import Corpus
-from ....errors import BertologyError, CaptureError
+from ....errors import BertologyError
 from ....models import LoadedModel, provenance
 from ....results import Result, installed_versions
 from ..estimators.linear import GRID, HELD_OUT
 from ..splits import check_apart, count_shared_texts
-from ..states import States, states_of_model, states_of_store
 from ..tasks import Task
-from . import choice, comparisons
-from .fitting import fit_all
 from .options import PROBES, ProbeOptions
-from .outcomes import Outcome, baselines_of
 from .pieces import open_pieces
-from .problems import Problem, chosen_tasks, pose
-from .sources import Source, control_sources
-from .sums import Units
-from .table import probe_table
+from .problems import chosen_tasks
+from .readings import Reading, readings_of
+from .run import sweep
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,12 +40,24 @@ class Probes(Result):
     only items whose words occur in training, `value_unseen_words` only the other
     `n_unseen_words`. `c` is the chosen inverse strength of the penalty. `descriptive` rows have
     too little data: their interval is Wilson's, and differences have none.
+
+    A `mix` reads its layer with all those below. Structural probes have the task `tree`, the
+    metrics `uuas` and `dspr` (distances), `root` and `nspr` (depths), the baselines `linear_chain`
+    and `random`, and no control labels.
     """
 
     tests: pd.DataFrame
     """`probe_tests.csv`: every layer minus what it is held to; see `comparison_table`."""
     best: pd.DataFrame
     """`best_layers.csv`: layers chosen on held-out training data; see `best_layers`."""
+    mix: pd.DataFrame
+    """`mix.csv`: what scalar mixes consist of; see `mix_table`."""
+    mdl: pd.DataFrame
+    """`mdl.csv`: see `DescriptionLength.table`."""
+    information: pd.DataFrame
+    """`information.csv`: see `UsableInformation.table`."""
+    curves: pd.DataFrame
+    """`learning_curves.csv`: see `learning_curve`."""
 
 
 def probe(
@@ -78,7 +84,7 @@ def probe(
     A high value says that the label can be read off, not that the model uses it.
 
     Args:
-        tasks: names in `TASKS`, or tasks of your own.
+        tasks: names such as `upos` or `feats:Number`, or tasks of your own.
         probes, layers, controls, control_draws, random_models, seeds, training_samples, measures:
             see `ProbeOptions`.
         train_store, eval_store: activations of the two parts, which are then read one layer at a
@@ -90,109 +96,69 @@ def probe(
         CorpusError: a part lacks the annotation, the parts share sentences, or the items cannot
             be learned from.
         CaptureError: the hidden states cannot be had.
-        OutputError: the folder holds another sweep, or a store is of another model or corpus.
+        OutputError: the folder holds another sweep, or a store is of another model.
     """
     options = ProbeOptions(
         probes, layers, controls, control_draws, random_models, seeds, training_samples, measures,
         seed,
-    )
+    )  # fmt: skip
     chosen = chosen_tasks(tasks)
-    _check_suited(chosen, options)
+    check_suited(chosen, options)
     check_apart(train, evaluate)
-    learned = _states(model, train, train_store, options)
-    scored = _states(model, evaluate, eval_store, options)
-    problems = [
-        pose(task, learned, scored, control_draws=control_draws, seed=seed) for task in chosen
-    ]
-    states = {
-        name: [sentences_sha256(part.sentences), None if store is None else store.description]
-        for name, part, store in (("train", learned, train_store), ("evaluate", scored, eval_store))
-    }
-    pieces = open_pieces(folder, _identity(model, problems, options) | states)
-    sources = [Source("model", 0, lambda: (learned, scored))]
-    sources += control_sources(model, train, evaluate, options)
-    outcomes = fit_all(
-        problems, sources, learned.layers, options, pieces, device=str(model.device)
-    )
+    readings = readings_of(model, (train, evaluate), chosen, options, (train_store, eval_store))
+    stores = [None if store is None else store.description["options"]
+              for store in (train_store, eval_store)]  # fmt: skip
+    pieces = open_pieces(folder, _identity(model, readings, options, stores))
+    first = readings[0]
     return Probes(
-        **tables_of(problems, outcomes, seed=seed),
+        **sweep(readings, options, pieces, device=str(model.device)),
         provenance=provenance(
-            model, evaluate, seed=seed, skipped=[list(skipped) for skipped in scored.skipped],
+            model, evaluate, seed=seed, skipped=[list(each) for each in first.evaluate.skipped],
             train=train.name, train_sha256=train.sha256, train_sentences=len(train),
-            train_words=int(learned.offsets[-1]), train_skipped=[list(s) for s in learned.skipped],
+            train_words=int((first.train.word_tokens > 0).sum()),
+            train_skipped=[list(each) for each in first.train.skipped],
             items_without_tokens={
                 problem.task.name: {"train": problem.train.without_tokens,
                                     "evaluate": problem.evaluate.without_tokens}
-                for problem in problems
+                for reading in readings
+                for problem in reading.problems
             },
             evaluated_texts_in_train=count_shared_texts(train, evaluate),
-            tasks=[task.name for task in chosen], **options.as_dict(),
-            grid=list(GRID), held_out=HELD_OUT,
+            tasks=[task.name for task in chosen], stores=stores, grid=list(GRID),
+            held_out=HELD_OUT,
+            **{name: value for name, value in options.as_dict().items() if name != "seed"},
         ),
     )  # fmt: skip
 
 
-def tables_of(
-    problems: Sequence[Problem], outcomes: Sequence[Outcome], *, seed: int
-) -> dict[str, pd.DataFrame]:
-    """The tables of a sweep by the name of their field."""
-    probes, tests, best = [], [], []
-    for problem in problems:
-        units = Units(problem.evaluate.units, seed)
-        own = [outcome for outcome in outcomes if outcome.task == problem.task.name]
-        own += baselines_of(problem)
-        probes.append(probe_table(problem, own, units))
-        tests.append(comparisons.comparison_table(own, units))
-        best.append(choice.best_layers(own, units))
-    return {
-        "table": pd.concat(probes, ignore_index=True),
-        "tests": comparisons.corrected(pd.concat(tests, ignore_index=True)),
-        "best": choice.corrected(pd.concat(best, ignore_index=True)),
-    }
+def check_suited(tasks: Sequence[Task], options: ProbeOptions) -> None:
+    """Refuse probes that can read none of the tasks, and tasks that none of the probes can read.
 
-
-def _check_suited(tasks: Sequence[Task], options: ProbeOptions) -> None:
-    levels = {task.level for task in tasks}
-    if idle := [name for name in options.probes if not levels & set(PROBES[name])]:
-        needed = "; ".join(f"{name} reads {', '.join(PROBES[name])}" for name in idle)
+    Raises:
+        BertologyError: there are such.
+    """
+    levels = {task.level for task in tasks} | {"tree"}
+    idle = [name for name in options.probes if not levels & set(PROBES[name])]
+    read = {level for name in options.probes for level in PROBES[name]}
+    unread = [] if read == {"tree"} else [task for task in tasks if task.level not in read]
+    if idle or unread:
+        tasks_shown = ", ".join(f"{task.name} ({task.level})" for task in tasks)
+        probes_shown = "; ".join(f"{name} reads {', '.join(PROBES[name])}" for name in PROBES)
         raise BertologyError(
-            f"No task suits the probes {', '.join(idle)}: {needed}, and the tasks are "
-            f"{', '.join(f'{task.name} ({task.level})' for task in tasks)}."
+            f"These do not go together: {', '.join([*idle, *(task.name for task in unread)])}. The "
+            f"tasks are {tasks_shown}; of the probes {probes_shown}."
         )
-
-
-def _states(
-    model: LoadedModel, corpus: Corpus, store: ActivationStore | None, options: ProbeOptions
-) -> States:
-    if store is None:
-        return states_of_model(model, corpus, options.layers)
-    states = states_of_store(store, corpus)
-    if options.layers is None:
-        return states
-    if missing := sorted(set(options.layers) - set(states.layers)):
-        raise CaptureError(
-            f"The store {store.folder} has no hidden states {missing}; it has "
-            f"{list(states.layers)}."
-        )
-    return replace(states, layers=tuple(options.layers))
 
 
 def _identity(
-    model: LoadedModel, problems: Sequence[Problem], options: ProbeOptions
+    model: LoadedModel, readings: Sequence[Reading], options: ProbeOptions, stores: list[Any]
 ) -> dict[str, Any]:
     """What the pieces of a sweep depend on."""
     return {
         "task": "probes",
         "model": model_identity(model),
-        "items": {problem.task.name: _sha256(problem) for problem in problems},
+        "readings": [reading.identity() for reading in readings],
+        "stores": stores,
         "options": options.as_dict(),
         "versions": installed_versions(),
     }
-
-
-def _sha256(problem: Problem) -> str:
-    digest = hashlib.sha256()
-    for items in (problem.train, problem.evaluate):
-        digest.update(items.spans.tobytes())
-        digest.update("\n".join([*items.labels, *items.types]).encode())
-    return digest.hexdigest()

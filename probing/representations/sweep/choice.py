@@ -24,7 +24,11 @@ def best_layers(outcomes: Sequence[Outcome], units: Units) -> pd.DataFrame:
     equals). The control labels have their own best layer, `control_layer`, and so has every other
     source of states: all get the same choice. p is one-sided: the probe is better.
     """
-    rows = [row for probe in _probes(outcomes) for row in _rows(outcomes, probe, units)]
+    rows = [
+        row
+        for probe in dict.fromkeys(o.probe for o in outcomes if o.source == "model")
+        for row in _rows(outcomes, probe, units)
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(
         {"layer": "Int64", "control_layer": "Int64", "against_layer": "Int64"}
     )
@@ -33,15 +37,6 @@ def best_layers(outcomes: Sequence[Outcome], units: Units) -> pd.DataFrame:
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
     """Holm over all rows of the table."""
     return table.assign(p_adjusted=holm(table["p"].to_numpy(dtype=float)))
-
-
-def _probes(outcomes: Sequence[Outcome]) -> list[str]:
-    """The probes that were fitted on several layers."""
-    layers: dict[str, set[int]] = {}
-    for outcome in outcomes:
-        if outcome.source == "model" and outcome.layer is not None:
-            layers.setdefault(outcome.probe, set()).add(outcome.layer)
-    return [probe for probe, found in layers.items() if len(found) > 1]
 
 
 def _rows(outcomes: Sequence[Outcome], probe: str, units: Units) -> list[dict[str, object]]:
@@ -76,9 +71,7 @@ def _best(outcomes: Sequence[Outcome], *, control: bool = False) -> Outcome:
     return max(outcomes, key=lambda o: o.held_control if control else o.held)
 
 
-def _rivals(
-    outcomes: Sequence[Outcome], model: Sequence[Outcome]
-) -> Iterator[tuple[str, Outcome]]:
+def _rivals(outcomes: Sequence[Outcome], model: Sequence[Outcome]) -> Iterator[tuple[str, Outcome]]:
     yield "lookup", next(o for o in outcomes if o.probe == "lookup")
     yield from (("layer_0", o) for o in model if o.layer == 0)
     sources = dict.fromkeys(o.source for o in outcomes if o.source not in ("model", ""))

@@ -12,13 +12,18 @@ from .sums import Units
 COLUMNS = ("task", "layer", "probe", "against", "metric", "difference", "ci_low", "ci_high", "n",
            "p", "p_adjusted", "descriptive")  # fmt: skip
 
+#: The baselines that a probe should beat; beating the others proves nothing.
+REFERENCES = ("lookup", "linear_chain")
 
-def comparison_table(outcomes: Sequence[Outcome], units: Units) -> pd.DataFrame:
+
+def comparison_table(
+    outcomes: Sequence[Outcome], units: Units, *, metric: str = "accuracy"
+) -> pd.DataFrame:
     """The rows of one task, not yet corrected: the model's probes minus what they are held to.
 
-    `against` is `lookup`, `layer_0`, `previous_layer` (the nearest lower layer that was read) or
-    another source of states, whose same layer is meant. Beating the majority class proves
-    nothing, so it is not tested.
+    `against` is `lookup` (of trees: `linear_chain`), `layer_0`, `previous_layer` (the nearest lower
+    layer that was read) or another source of states, whose same layer is meant. Beating the
+    majority class proves nothing, so it is not tested. p is two-sided.
     """
     pairs = list(_pairs(outcomes))
     if not pairs:
@@ -32,9 +37,9 @@ def comparison_table(outcomes: Sequence[Outcome], units: Units) -> pd.DataFrame:
         "layer": pd.array([one.layer for one, _, _ in pairs], dtype="Int64"),
         "probe": [one.probe for one, _, _ in pairs],
         "against": [name for _, name, _ in pairs],
-        "metric": "accuracy",
+        "metric": metric,
         "difference": mean, "ci_low": low, "ci_high": high,
-        "n": differences.shape[1],
+        "n": units.n,
         "p": units.p_values(differences, two_sided=True),
         "p_adjusted": np.nan,
         "descriptive": units.descriptive,
@@ -42,24 +47,18 @@ def comparison_table(outcomes: Sequence[Outcome], units: Units) -> pd.DataFrame:
 
 
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """Benjamini–Hochberg over layers × tasks, for each probe and each thing it is held to."""
-    families = table.groupby(["probe", "against"])["p"]
+    """Benjamini–Hochberg over layers × tasks, for each probe, metric and thing it is held to."""
+    families = table.groupby(["probe", "metric", "against"])["p"]
     return table.assign(p_adjusted=families.transform(lambda p: benjamini_hochberg(p.to_numpy())))
 
 
 def _pairs(outcomes: Sequence[Outcome]) -> Iterator[tuple[Outcome, str, Outcome]]:
-    lookup = next(o for o in outcomes if o.probe == "lookup")
-    for one in outcomes:
-        if one.source != "model":
-            continue
-        yield one, "lookup", lookup
-        alike = [o for o in outcomes if o.probe == one.probe and o.layer is not None]
-        if one.layer is not None:
-            lower = [o for o in alike if o.source == "model" and o.layer < one.layer]
-            yield from ((one, "layer_0", o) for o in lower if o.layer == 0)
-            yield from ((one, "previous_layer", o) for o in lower[-1:])
-        yield from (
-            (one, o.source, o)
-            for o in outcomes
-            if o.probe == one.probe and o.layer == one.layer and o.source not in ("model", "")
-        )
+    reference = next(o for o in outcomes if o.probe in REFERENCES)
+    for one in (o for o in outcomes if o.source == "model"):
+        alike = [o for o in outcomes if o.probe == one.probe]
+        lower = [o for o in alike if o.source == "model" and (o.layer or 0) < (one.layer or 0)]
+        yield one, reference.probe, reference
+        yield from ((one, "layer_0", o) for o in lower if o.layer == 0)
+        yield from ((one, "previous_layer", o) for o in lower[-1:])
+        yield from ((one, o.source, o) for o in alike
+                    if o.source != "model" and o.layer == one.layer)  # fmt: skip

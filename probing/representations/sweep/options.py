@@ -20,7 +20,7 @@ CONTROLS = ("random_weights", "random_layers", "shuffled_words")
 #: Those of them that are drawn at random, so that several are worth having.
 RANDOM_MODELS = ("random_weights", "random_layers")
 #: What is measured on request, besides accuracy.
-MEASURES = ("mdl", "information", "curves", "macro_f1")
+MEASURES = ("mdl", "information", "curves")
 #: The mean over fewer control draws says little.
 MIN_CONTROL_DRAWS = 3
 

@@ -8,7 +8,7 @@ from sklearn.dummy import DummyClassifier
 
 from ..controls import TypeLookup
 from .plan import Planned
-from .problems import Problem, encoded
+from .problems import Problem
 
 NOTHING = float("nan")
 
@@ -22,7 +22,7 @@ class Outcome:
     """Where the states come from: `model` or the name of a control; empty for baselines."""
     probe: str
     layer: int | None
-    """The hidden state that is read; None for a baseline and for a mix of all."""
+    """The hidden state that is read, the highest one of a mix; None for a baseline."""
     own: np.ndarray
     """(item,), share of the seeds and random models that are right about each item."""
     control: np.ndarray
@@ -36,20 +36,22 @@ class Outcome:
     training_sd: float = NOTHING
     seed_sd: float = NOTHING
     random_model_sd: float = NOTHING
-    predicted: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int16))
-    """(run, item), the classes predicted on the task's own labels."""
+    weights: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    """(run, layer), how much of each layer is in a mix."""
 
 
 @dataclass(frozen=True)
 class Fitted:
     """What one piece of a sweep says about one problem: a row for each planned fit."""
 
-    predicted: np.ndarray
-    """(fit, item), places in the classes of the problem."""
+    right: np.ndarray
+    """bool (fit, item), whether the label of each evaluation item is predicted."""
     held: np.ndarray
     """(fit,), accuracy on the held-out part of training; NaN where nothing was held out."""
     c: np.ndarray
     """(fit,), the inverse strength of the penalty; NaN where there is none."""
+    weights: np.ndarray
+    """(fit, layer), how much of each layer is in the mix; no layer for other probes."""
 
 
 def outcome_of(
@@ -59,7 +61,7 @@ def outcome_of(
     *,
     source: str,
     probe: str,
-    layer: int | None,
+    layer: int,
 ) -> Outcome:
     """Gather the fits of one probe on one layer.
 
@@ -69,8 +71,7 @@ def outcome_of(
     own = [row for row, fit in enumerate(plan) if fit.labels == 0 and fit.sample is None]
     samples = [row for row, fit in enumerate(plan) if fit.sample is not None]
     draws = [row for row, fit in enumerate(plan) if fit.labels > 0]
-    gold = problem.gold[[fit.labels for fit in plan]]
-    right = np.stack([fit.predicted == gold for fit in fits])  # (model, fit, item)
+    right = np.stack([fit.right for fit in fits])  # (model, fit, item)
     accuracy = right.mean(axis=2)
     held = np.stack([fit.held for fit in fits])
     return Outcome(
@@ -86,7 +87,7 @@ def outcome_of(
         training_sd=_sd(accuracy[:, samples].mean(axis=0)),
         seed_sd=_sd(accuracy[:, own].mean(axis=0)),
         random_model_sd=_sd(accuracy[:, own].mean(axis=1)),
-        predicted=np.concatenate([fit.predicted[own] for fit in fits]),
+        weights=np.concatenate([fit.weights[own] for fit in fits]),
     )
 
 
@@ -105,9 +106,8 @@ def _baseline(problem: Problem, name: str, estimator: DummyClassifier | TypeLook
     ])  # fmt: skip
     right = predicted == problem.labels
     return Outcome(
-        problem.task.name, "", name, None, right[0].astype(float), right[1:].astype(float),
-        predicted=encoded(problem.classes, predicted[:1]),
-    )  # fmt: skip
+        problem.task.name, "", name, None, right[0].astype(float), right[1:].astype(float)
+    )
 
 
 def _sd(values: np.ndarray) -> float:

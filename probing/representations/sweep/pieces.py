@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,37 +20,27 @@ class Pieces:
 
     folder: Path | None = None
 
-    def __contains__(self, name: str) -> bool:
-        return self._read(name) is not None
-
-    def get(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
-        """The arrays of a piece: read if it is finished and whole, else computed and kept.
+    def keep(self, name: str, arrays: Arrays) -> None:
+        """Write a finished piece.
 
         Raises:
             OutputError: the folder cannot be written.
         """
-        found = self._read(name)
-        if found is None:
-            found = compute()
-            if self.folder is not None:
-                content = io.BytesIO()
-                np.savez(content, allow_pickle=False, **found)
-                write_file(self._path(self.folder, name), content.getvalue())
-        return found
+        if self.folder is not None:
+            content = io.BytesIO()
+            np.savez(content, allow_pickle=False, **arrays)
+            write_file(_path(self.folder, name), content.getvalue())
 
-    def _read(self, name: str) -> Arrays | None:
+    def read(self, name: str) -> Arrays | None:
+        """The arrays of a piece, or None if it is not finished or is damaged."""
         if self.folder is None:
             return None
         try:
             # The archive holds a checksum of every array, which reading compares.
-            with np.load(self._path(self.folder, name), allow_pickle=False) as arrays:
+            with np.load(_path(self.folder, name), allow_pickle=False) as arrays:
                 return dict(arrays)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-
-    @staticmethod
-    def _path(folder: Path, name: str) -> Path:
-        return folder / f"{name}.npz"
 
 
 def open_pieces(folder: str | Path | None, identity: dict[str, Any]) -> Pieces:
@@ -67,3 +56,7 @@ def open_pieces(folder: str | Path | None, identity: dict[str, Any]) -> Pieces:
         return Pieces()
     open_folder(Path(folder), identity)
     return Pieces(Path(folder))
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npz"

@@ -25,15 +25,23 @@ def plan_fits(options: ProbeOptions, *, convex: bool, spread: bool) -> list[Plan
         convex: whether the probe has one optimum, wherever it starts.
         spread: whether the training part is resampled too.
     """
-    # One stream for each purpose: more of one leaves the others as they are.
-    starts, samples = (np.random.SeedSequence(options.seed).spawn(2)[i] for i in range(2))
-    others = [] if convex else starts.generate_state(options.seeds - 1).tolist()
-    resamples = samples.generate_state(options.training_samples).tolist() if spread else []
+    starts = [options.seed] if convex else start_seeds(options)
+    samples = _seeds(options, 1, options.training_samples) if spread else []
     return [
-        *(Planned(0, seed) for seed in [options.seed, *others]),
-        *(Planned(0, options.seed, sample) for sample in resamples),
+        *(Planned(0, seed) for seed in starts),
+        *(Planned(0, options.seed, sample) for sample in samples),
         *(Planned(draw, options.seed) for draw in range(1, options.control_draws + 1)),
     ]
+
+
+def start_seeds(options: ProbeOptions) -> list[int]:
+    """The seeds of a probe that is not convex."""
+    return [options.seed, *_seeds(options, 0, options.seeds - 1)]
+
+
+def _seeds(options: ProbeOptions, stream: int, count: int) -> list[int]:
+    """Seeds of one purpose: more of another leave them as they are."""
+    return np.random.SeedSequence([options.seed, stream]).generate_state(count).tolist()
 
 
 def sample_weight(units: np.ndarray, seed: int) -> np.ndarray:

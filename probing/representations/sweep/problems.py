@@ -6,11 +6,13 @@ from functools import cached_property
 
 import numpy as np
 
-from ....errors import BertologyError
+from ....corpora import Corpus
+from ....errors import BertologyError, CorpusError
+from ..checks import check_items
 from ..controls import ControlTask
-from ..items import Items, check_items, items_of
+from ..items import Items, items_of
 from ..states import States
-from ..tasks import TASKS, Task
+from ..tasks import Task, task_named
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,16 @@ class Problem:
         """Whether the type of each evaluation item occurs in training, shape (item,)."""
         return np.isin(self.evaluate.types, self.train.types)
 
-    @cached_property
-    def classes(self) -> np.ndarray:
-        """The labels of training, sorted; the control labels are drawn from them."""
-        return np.unique(self.train_labels[0])
 
-    @cached_property
-    def gold(self) -> np.ndarray:
-        """(1 + draw, evaluation item), the place of each label in `classes`; -1 where unseen."""
-        return encoded(self.classes, self.labels)
+@dataclass(frozen=True)
+class Group:
+    """Problems of one level with the same items, so that they share features."""
+
+    problems: tuple[Problem, ...]
+
+    @property
+    def level(self) -> str:
+        return self.problems[0].task.level
 
 
 def chosen_tasks(tasks: Sequence[str | Task]) -> list[Task]:
@@ -49,25 +52,29 @@ def chosen_tasks(tasks: Sequence[str | Task]) -> list[Task]:
     """
     if not tasks or isinstance(tasks, str):
         raise BertologyError(f"tasks is {tasks!r}; give a sequence of names such as ('upos',).")
-    if unknown := [task for task in tasks if isinstance(task, str) and task not in TASKS]:
-        names = ", ".join(map(repr, unknown))
-        raise BertologyError(f"The task {names} is unknown; choose from {', '.join(TASKS)}.")
-    chosen = [TASKS[task] if isinstance(task, str) else task for task in dict.fromkeys(tasks)]
+    chosen = [task_named(task) if isinstance(task, str) else task for task in dict.fromkeys(tasks)]
     names = [task.name for task in chosen]
     if len(set(names)) < len(names):
         raise BertologyError(f"Two tasks have one name ({', '.join(names)}); rename one of them.")
     return chosen
 
 
-def encoded(classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The place of each label among sorted classes, -1 where it is not one of them."""
-    places = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
-    return np.where(classes[places] == labels, places, -1).astype(np.int16)
+def check_annotated(tasks: Sequence[Task], *corpora: Corpus) -> None:
+    """Refuse corpora without the annotation of a task, before a model reads them.
+
+    Raises:
+        CorpusError: a corpus in which a task finds nothing to ask about.
+    """
+    for task in tasks:
+        for corpus in corpora:
+            if not any(task.items(sentence) for sentence in corpus.sentences):
+                raise CorpusError(
+                    f"The task {task.name!r} cannot be probed on {corpus.name}: nothing in it has "
+                    f"{task.needs}. Give a file with that annotation, or another task."
+                )
 
 
-def pose(
-    task: Task, train: States, evaluate: States, *, control_draws: int, seed: int
-) -> Problem:
+def pose(task: Task, train: States, evaluate: States, *, control_draws: int, seed: int) -> Problem:
     """Put a task to both parts, check it, and draw the control labels.
 
     Raises:
@@ -85,4 +92,23 @@ def pose(
         evaluate=scored,
         train_labels=np.stack([learned.labels, *(d.transform(learned.types) for d in draws)]),
         labels=np.stack([scored.labels, *(d.transform(scored.types) for d in draws)]),
+    )
+
+
+def groups_of(problems: Sequence[Problem]) -> list[Group]:
+    """Problems with the same items together: they share their features, and are solved together."""
+    groups: list[list[Problem]] = []
+    for problem in problems:
+        alike = next((group for group in groups if _same_items(group[0], problem)), None)
+        if alike is None:
+            groups.append([problem])
+        else:
+            alike.append(problem)
+    return [Group(tuple(group)) for group in groups]
+
+
+def _same_items(one: Problem, other: Problem) -> bool:
+    return one.task.level == other.task.level and all(
+        np.array_equal(ours.spans, theirs.spans)
+        for ours, theirs in ((one.train, other.train), (one.evaluate, other.evaluate))
     )

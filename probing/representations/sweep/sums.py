@@ -1,53 +1,47 @@
-"""Sums over units: what every interval and every test of a sweep is made from."""
+"""Intervals and tests over the units of the evaluation items."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from scipy import sparse
 
 from ....stats import bootstrap_ratio, is_descriptive, sign_flip
+from ..measures.over_units import sums_over_units
 
 
 @dataclass(frozen=True)
 class Units:
-    """The units of the evaluation items of a task."""
+    """The units of the evaluation items of a task, and what each item counts."""
 
     of_item: np.ndarray
     """(item,), the document or sentence of each item."""
     seed: int
+    counts: np.ndarray | None = None
+    """(item,), what a value is out of: 1 for an item that is right or wrong (the default)."""
 
-    @cached_property
+    @property
     def descriptive(self) -> bool:
         """Whether there is too little data for tests."""
-        return bool(is_descriptive(len(self.of_item), len(self._counts)))
+        return bool(is_descriptive(len(self.of_item), len(np.unique(self.of_item))))
+
+    @property
+    def n(self) -> int:
+        """What all values are out of."""
+        return len(self.of_item) if self.counts is None else int(self.counts.sum())
 
     def intervals(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean over items and its bootstrap interval over units, shape (…) each.
+        """Sum of values over that of counts and its bootstrap interval over units, (…) each.
 
         Args:
             values: (…, item); all are resampled together, so that differences are paired.
         """
-        return bootstrap_ratio(self._sums(values), self._counts, seed=self.seed)
+        sums, items = sums_over_units(values, self.of_item)
+        if self.counts is not None:
+            items, _ = sums_over_units(self.counts, self.of_item)
+        return bootstrap_ratio(sums, items, seed=self.seed)
 
     def p_values(self, differences: np.ndarray, *, two_sided: bool) -> np.ndarray:
         """Sign-flips over units of paired differences (…, item); NaN where data is too little."""
         if self.descriptive:
             return np.full(differences.shape[:-1], np.nan)
-        return sign_flip(self._sums(differences), seed=self.seed, two_sided=two_sided)
-
-    def _sums(self, values: np.ndarray) -> np.ndarray:
-        flat = values.reshape(-1, values.shape[-1])
-        return (self._members @ flat.T).reshape(-1, *values.shape[:-1])
-
-    @cached_property
-    def _members(self) -> sparse.csr_array:
-        """(unit, item), 1 where the item is of the unit."""
-        present, unit = np.unique(self.of_item, return_inverse=True)
-        ones = np.ones(len(unit))
-        shape = (len(present), len(unit))
-        return sparse.csr_array((ones, (unit, np.arange(len(unit)))), shape=shape)
-
-    @property
-    def _counts(self) -> np.ndarray:
-        return np.asarray(self._members.sum(axis=1))
+        sums, _ = sums_over_units(differences, self.of_item)
+        return sign_flip(sums, seed=self.seed, two_sided=two_sided)
