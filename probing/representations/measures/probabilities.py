@@ -1,6 +1,5 @@
 """Probes fitted to several label sets, and the bits that labels cost under their probabilities."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from ..estimators.linear import HELD_OUT, LinearProbe, fit_together
 
 
 def fit_probes(
-    estimator: Any, X: np.ndarray, label_sets: Sequence[np.ndarray], groups: np.ndarray
+    estimator: Any, X: np.ndarray, label_sets: np.ndarray, groups: np.ndarray
 ) -> list[Any]:
     """A copy of the estimator fitted to each label set; linear probes are solved together.
 
