@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import CorpusError
 from .files import existing_file, json_lines, read_bytes, table_rows
@@ -38,8 +38,8 @@ class MinimalPairs:
     pairs: tuple[MinimalPair, ...]
     sha256: str
     #: Pairs are what intervals resample; they come from no documents.
-    unit = "pair"
-    documents = ()
+    unit: ClassVar[str] = "pair"
+    documents: ClassVar[tuple[str, ...]] = ()
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -105,16 +105,15 @@ def _pairs(file: Path) -> Iterator[MinimalPair]:
 
 
 def _pair(record: dict[str, Any], names: dict[str, str], stem: str, where: str) -> MinimalPair:
-    sentences = []
-    for name in (names["good"], names["bad"]):
-        sentence = record.get(name)
-        if not isinstance(sentence, str) or not sentence.strip():
-            problem = f"is {sentence!r}, no text" if name in record else "is missing"
-            raise CorpusError(
-                f"{where}: {name!r} {problem}; a pair needs {names['good']!r} and "
-                f"{names['bad']!r}, and this one has {', '.join(map(repr, record)) or 'nothing'}."
-            )
-        sentences.append(sentence)
+    def sentence(name: str) -> str:
+        text = record.get(names[name])
+        if isinstance(text, str) and text.strip():
+            return text
+        problem = f"is {text!r}, no text" if names[name] in record else "is missing"
+        raise CorpusError(
+            f"{where}: {names[name]!r} {problem}; a pair needs {names['good']!r} and "
+            f"{names['bad']!r}, and this one has {', '.join(map(repr, record)) or 'nothing'}."
+        )
 
     def optional(name: str, otherwise: str) -> str:
         value = record.get(names[name])
@@ -122,7 +121,8 @@ def _pair(record: dict[str, Any], names: dict[str, str], stem: str, where: str) 
 
     paradigm = optional("paradigm", stem)
     return MinimalPair(
-        *sentences,
+        good=sentence("good"),
+        bad=sentence("bad"),
         paradigm=paradigm,
         phenomenon=optional("phenomenon", paradigm),
         field=optional("field", ""),

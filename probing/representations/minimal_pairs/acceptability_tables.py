@@ -16,6 +16,10 @@ COLUMNS = (
     "control", "control_sd", "selectivity", "selectivity_ci_low", "selectivity_ci_high",
     "descriptive",
 )  # fmt: skip
+COMPARED = (
+    "phenomenon", "split", "layer", "against", "difference", "ci_low", "ci_high", "n", "p",
+    "p_adjusted", "descriptive",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,13 @@ def _rows(answers: Sequence[Answers], *, seed: int) -> pd.DataFrame:
 
 
 def comparison_table(answers: Sequence[Answers], *, seed: int) -> pd.DataFrame:
-    """`phenomenon,split,layer,against,difference,ci_low,ci_high,n,p,p_adjusted,descriptive`."""
+    """The paired difference of every hidden state from what it is compared with."""
     table = pd.concat([_compared(together, seed=seed) for together in _problems(answers)],
                       ignore_index=True)  # fmt: skip
-    adjusted = table.groupby(["split", "against"])["p"].transform(
+    table["p_adjusted"] = table.groupby(["split", "against"])["p"].transform(
         lambda p: benjamini_hochberg(p.to_numpy())
     )
-    table.insert(table.columns.get_loc("p") + 1, "p_adjusted", adjusted)
-    return table
+    return table[list(COMPARED)]
 
 
 def _compared(answers: Sequence[Answers], *, seed: int) -> pd.DataFrame:

@@ -61,12 +61,12 @@ def _rows(
             float(group.p(right - CHANCE, seed=seed)[0]), np.nan, group.descriptive,
         ])  # fmt: skip
     table = pd.DataFrame(rows, columns=list(COLUMNS))
+    p, levels = table["p"].to_numpy(), table["level"].to_numpy()
+    adjusted = p.copy()
     # A data set asks about few phenomena; its many paradigms are screened.
-    for level, adjust in {
-        "paradigm": benjamini_hochberg, "phenomenon": holm, "overall": np.array
-    }.items():  # fmt: skip
-        there = table["level"] == level
-        table.loc[there, "p_adjusted"] = adjust(table.loc[there, "p"].to_numpy())
+    for level, adjust in (("paradigm", benjamini_hochberg), ("phenomenon", holm)):
+        adjusted[levels == level] = adjust(p[levels == level])
+    table["p_adjusted"] = adjusted
     return table
 
 
