@@ -14,17 +14,20 @@ from .fonts import FontWarning
 from .grids import effect_map, relation_map, statistic_map
 from .head_space import head_space
 from .layers import layer_curves
-from .lines import probe_lines
-from .points import agreement_points, relation_points
+from .points import agreement_points, preference_points, relation_points
+from .probe_map import probe_map
+from .probes import learning_curves, probe_lines
 from .relation_heads import relation_head_map
 from .save import save
 from .scatter import effect_against_importance
 from .style import style
+from .trees import arcs
 
 __all__ = [
     "FigureError",
     "FontWarning",
     "agreement_points",
+    "arcs",
     "attention_grid",
     "attention_lines",
     "attention_map",
@@ -34,7 +37,10 @@ __all__ = [
     "head_atlas",
     "head_space",
     "layer_curves",
+    "learning_curves",
+    "preference_points",
     "probe_lines",
+    "probe_map",
     "relation_head_map",
     "relation_map",
     "relation_points",

@@ -1,4 +1,4 @@
-"""Points with intervals: agreement with attention, and the best head of each relation."""
+"""Points with intervals: agreement with attention, best heads of relations, minimal pairs."""
 
 from typing import Any
 
@@ -138,6 +138,51 @@ def relation_rows(best_heads: Any) -> pd.DataFrame:
         who=[f"{head_name(layer, head)} {_DIRECTIONS[way]}" for layer, head, way in heads],
         significant=rows["p_adjusted"] < 0.05,
     )
+
+
+def preference_points(
+    preferences: Any,
+    *,
+    level: str = "phenomenon",
+    measure: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """How often the model prefers the good sentence of a minimal pair, with its interval.
+
+    Best first; the line is guessing. Filled where that is beaten (adjusted p below .05).
+
+    Args:
+        preferences: result with columns level, name, measure, accuracy, ci_low, ci_high, n,
+            p_adjusted.
+        level: `phenomenon`, `paradigm` or `overall`.
+        measure: how sentences are scored; needed only where the table has several.
+
+    Raises:
+        FigureError: a missing column, an unknown level or measure, or no measure where one is
+            needed.
+    """
+    columns = ["level", "name", "measure", "accuracy", "ci_low", "ci_high", "n", "p_adjusted"]
+    rows = rows_where(table_of(preferences, columns), "level", level)
+    measures = sorted(rows["measure"].unique())
+    if measure is None and len(measures) > 1:
+        raise FigureError(f"There are several measures, {measures}: say which with `measure=`.")
+    rows = rows_where(rows, "measure", measures[0] if measure is None else measure)
+    check_one_row_each(rows, ["name"])
+    rows = rows.sort_values("accuracy", ascending=False, kind="stable").reset_index(drop=True)
+    rows = rows.assign(y=np.arange(len(rows)), significant=rows["p_adjusted"] < 0.05)
+    ax = axes_for(ax, 0.4 + (len(rows) * 1.2 + 2) * text_height())
+    ax.axvline(0.5, color="0.7", linewidth=0.6, zorder=0)
+    for significant, members in rows.groupby("significant"):
+        fill = PALETTE[0] if significant else "white"
+        _intervals(ax, members, "accuracy", color=PALETTE[0], marker="o", mfc=fill)
+    names = [str(name).replace("_", " ") for name in rows["name"]]
+    labels = [f"{name} ({n:,})" for name, n in zip(names, rows["n"], strict=True)]
+    ax.set_yticks(rows["y"], labels)
+    ax.set_ylim(rows["y"].max() + 0.6, -0.6)
+    ax.set_xlim(min(0.4, rows["ci_low"].min() - 0.02), 1.01)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("accuracy, 95 % interval\nline: guessing; filled: p < .05", loc="right")
+    return ax
 
 
 def _intervals(ax: Axes, rows: pd.DataFrame, value: str, **look: Any) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bertology.viz import FigureError, agreement_points, relation_points
+from bertology.viz import FigureError, agreement_points, preference_points, relation_points
 from bertology.viz.points import agreement_rows
 
 
@@ -122,3 +122,41 @@ def test_only_relations_with_p_below_05_are_filled(best_heads):
 def test_unknown_direction_is_refused(best_heads):
     with pytest.raises(FigureError, match=r"\['up'\]; expected one of \['dependent_to_head'"):
         relation_points(best_heads.assign(direction="up"))
+
+
+@pytest.fixture
+def preferences():
+    table = pd.DataFrame(
+        {
+            "level": ["phenomenon", "phenomenon", "paradigm", "overall"],
+            "name": ["island_effects", "binding", "wh_island", "pairs"],
+            "accuracy": [0.5, 0.9, 0.4, 0.7],
+            "n": [1000, 2000, 1000, 3000],
+            "p_adjusted": [0.05, 0.001, 0.9, 0.01],
+        }
+    )
+    table = table.assign(measure="pll", ci_low=table["accuracy"] - 0.1, baseline=0.5)
+    return table.assign(ci_high=table["accuracy"] + 0.05)
+
+
+def test_preferences_best_first_with_intervals_and_guessing(preferences):
+    ax = preference_points(preferences)
+    assert _labels(ax) == {"binding (2,000)": 0, "island effects (1,000)": 1}
+    points = _points(ax)
+    assert points[0] == pytest.approx((0.8, 0.9, 0.95))
+    assert points[1] == pytest.approx((0.4, 0.5, 0.55))
+    assert [0.5, 0.5] in [list(line.get_xdata()) for line in ax.lines]
+    fills = {c[0].get_ydata()[0]: c[0].get_markerfacecolor() for c in ax.containers}
+    assert fills[1] == "white"
+    assert fills[0] != "white"
+    assert ax.get_xlim()[0] < 0.4
+
+
+def test_one_level_and_one_measure_of_preference_are_drawn(preferences):
+    assert list(_labels(preference_points(preferences, level="paradigm"))) == ["wh island (1,000)"]
+    with pytest.raises(FigureError, match="level = 'words'"):
+        preference_points(preferences, level="words")
+    both = pd.concat([preferences, preferences.assign(measure="mean", accuracy=0.6)])
+    with pytest.raises(FigureError, match=r"\['mean', 'pll'\]: say which with `measure=`"):
+        preference_points(both)
+    assert _points(preference_points(both, measure="mean"))[0][1] == 0.6
