@@ -1,7 +1,7 @@
 """Pieces of a sweep: arrays that are kept on disk as soon as they are computed."""
 
+import hashlib
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,15 @@ from ....capture.shards import open_folder
 from ....disk import write_file
 
 Arrays = dict[str, np.ndarray]
+_DIGEST = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """What is finished of a sweep; without a folder, nothing is kept."""
+    """What is finished of a sweep; without a folder, nothing is kept.
+
+    A piece is a file: the SHA-256 of the rest, then the arrays as numpy saves them.
+    """
 
     folder: Path | None = None
 
@@ -29,18 +33,19 @@ class Pieces:
         if self.folder is not None:
             content = io.BytesIO()
             np.savez(content, allow_pickle=False, **arrays)
-            write_file(_path(self.folder, name), content.getvalue())
+            data = content.getvalue()
+            write_file(_path(self.folder, name), hashlib.sha256(data).digest() + data)
 
     def read(self, name: str) -> Arrays | None:
         """The arrays of a piece, or None if it is not finished or is damaged."""
-        if self.folder is None:
+        if self.folder is None or not _path(self.folder, name).is_file():
             return None
-        try:
-            # The archive holds a checksum of every array, which reading compares.
-            with np.load(_path(self.folder, name), allow_pickle=False) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        content = _path(self.folder, name).read_bytes()
+        digest, data = content[:_DIGEST], content[_DIGEST:]
+        if hashlib.sha256(data).digest() != digest:
             return None
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return dict(arrays)
 
 
 def open_pieces(folder: str | Path | None, identity: dict[str, Any]) -> Pieces:
@@ -59,4 +64,4 @@ def open_pieces(folder: str | Path | None, identity: dict[str, Any]) -> Pieces:
 
 
 def _path(folder: Path, name: str) -> Path:
-    return folder / f"{name}.npz"
+    return folder / f"{name}.piece"
