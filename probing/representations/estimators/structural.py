@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ....errors import BertologyError
 from .linear import HELD_OUT
-from .training import Schedule, as_array, as_tensor, full_precision, seeded, train
+from .training import Schedule, as_array, as_tensor, batches, full_precision, seeded, train
 from .trees import (
     DepthScores,
     DistanceScores,
@@ -27,8 +27,8 @@ from .trees import (
     tree_distances,
 )
 
-#: Sentences a batch.
-_BATCH = 20
+#: Sentences a batch, and batches an epoch has at least.
+_BATCH, _STEPS = 20, 100
 
 
 class _StructuralProbe(BaseEstimator):
@@ -71,8 +71,9 @@ class _StructuralProbe(BaseEstimator):
         generator = torch.Generator().manual_seed(self.seed)
 
         def epoch() -> Iterator[Tensor]:
-            for number in torch.randperm(len(fitted), generator=generator).tolist():
-                yield self._losses(network(states[fitted[number].places]), fitted[number]).mean()
+            for number in batches(len(fitted), generator, size=1, least=_STEPS):
+                batch = fitted[int(number)]
+                yield self._losses(network(states[batch.places]), batch).mean()
 
         def held_out() -> float:
             losses = [self._losses(network(states[batch.places]), batch) for batch in held]
@@ -110,7 +111,8 @@ class DistanceProbe(_StructuralProbe):
     Trained as in the paper: Σ |d_T − d²| / n² over the pairs of a sentence of n words, mean over
     sentences; Adam on batches of 20 sentences of nearly one length, with a rate of 1e-3 that falls
     to a tenth when an epoch does not improve the loss on held-out sentences (a fifth of those
-    given); the B of the best epoch. It is not convex: report several seeds.
+    given); the B of the best epoch. With fewer than 100 batches an epoch goes through them
+    several times. It is not convex: report several seeds.
 
     scikit-learn's estimator checks do not apply, because a word without its sentence has no tree:
     `groups` is required. There is no `sample_weight`, because the loss is one of pairs, not items;

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 #: The loss has improved if it is smaller than the best one by this share of it.
 _TOLERANCE = 1e-4
-#: Items a batch, and batches an epoch has at least.
-_BATCH, _STEPS = 256, 30
 
 
 @dataclass(frozen=True)
@@ -109,10 +107,12 @@ def as_tensor(values: np.ndarray, device: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
 
 
-def batches(items: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """The indices of random batches for an epoch: all items, few of them several times."""
-    for _ in range(math.ceil(_STEPS / math.ceil(items / _BATCH))):
-        yield from torch.randperm(items, generator=generator).split(_BATCH)
+def batches(
+    items: int, generator: torch.Generator, *, size: int = 256, least: int = 30
+) -> Iterator[Tensor]:
+    """The indices of an epoch's batches: all items at random, in rounds until there are `least`."""
+    for _ in range(math.ceil(least / math.ceil(items / size))):
+        yield from torch.randperm(items, generator=generator).split(size)
 
 
 def _adam(module: nn.Module, decay: float) -> torch.optim.Optimizer:

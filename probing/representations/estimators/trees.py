@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
+from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.stats import rankdata
 
 from ....errors import BertologyError
@@ -149,23 +149,19 @@ def tree_distances(heads: np.ndarray) -> np.ndarray:
     Raises:
         BertologyError: the heads do not form one tree.
     """
-    heads = np.asarray(heads)
-    words = np.flatnonzero(heads != ROOT)
-    single = len(words) == len(heads) - 1 and ((heads >= ROOT) & (heads < len(heads))).all()
-    if single:
-        edges = csr_array((np.ones(len(words)), (words, heads[words])), shape=(len(heads),) * 2)
-        distances = shortest_path(edges, directed=False, unweighted=True)
-        if np.isfinite(distances).all():
-            return np.asarray(distances)
-    raise BertologyError(
-        f"The heads {heads.tolist()} are no tree: give the index of each word's head in its "
-        "sentence, and -1 for one root, from which every word hangs."
-    )
+    ancestors = _ancestors(np.asarray(heads)).astype(float)
+    depths = ancestors.sum(axis=1)
+    # Two words share the ancestors of the word at which their ways to the root meet.
+    return depths[:, None] + depths - 2 * ancestors @ ancestors.T
 
 
 def tree_depths(heads: np.ndarray) -> np.ndarray:
-    """Edges between every word and the root: (word,)."""
-    return tree_distances(heads)[np.flatnonzero(np.asarray(heads) == ROOT)[0]]
+    """Edges between every word and the root: (word,).
+
+    Raises:
+        BertologyError: the heads do not form one tree.
+    """
+    return _ancestors(np.asarray(heads)).sum(axis=1) - 1.0
 
 
 def spanning_tree(distances: np.ndarray, scored: np.ndarray | None = None) -> np.ndarray:
@@ -197,6 +193,24 @@ def random_distances(length: int, generator: np.random.Generator) -> np.ndarray:
     """The random baseline, (word, word): its tree has every edge with probability 2/length."""
     upper = np.triu(generator.random((length, length)), k=1)
     return upper + upper.T
+
+
+def _ancestors(heads: np.ndarray) -> np.ndarray:
+    """Whether a word is on the way from another to the root, both ends included: (from, on)."""
+    length = len(heads)
+    found = np.eye(length, dtype=bool)
+    if (heads == ROOT).sum() == 1 and ((heads >= ROOT) & (heads < length)).all():
+        words, reached = np.arange(length), heads
+        for _ in range(length):
+            words, reached = words[reached != ROOT], reached[reached != ROOT]
+            if not len(words):
+                return found
+            found[words, reached] = True
+            reached = heads[reached]
+    raise BertologyError(
+        f"The heads {heads.tolist()} are no tree: give the index of each word's head in its "
+        "sentence, and -1 for one root, from which every word hangs."
+    )
 
 
 def _rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
