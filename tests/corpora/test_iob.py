@@ -57,6 +57,11 @@ def test_numbered_columns_with_comments(tmp_path: Path, name: str) -> None:
     assert named == [("letters-1", "letters"), ("letters-2", "letters")]
 
 
+def test_an_id_names_one_sentence(tmp_path: Path) -> None:
+    corpus = read_iob(written(tmp_path, "# sent_id = a\nAnn\tB-PER\n\nBob\tB-PER\n"))
+    assert [sentence.id for sentence in corpus.sentences] == ["a", "line 4"]
+
+
 def test_further_columns_behind_the_tag_of_numbered_words(tmp_path: Path) -> None:
     text = "1\tAnn\tB-PER\t-\tnick\n2\tleft\tO\t-\tnick\n"
     assert rows(read_corpus(written(tmp_path, text))) == [[("Ann", "B-PER"), ("left", "O")]]
