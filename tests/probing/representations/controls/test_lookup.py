@@ -30,8 +30,12 @@ def test_a_form_is_looked_up_as_it_stands_then_in_lower_case_then_the_majority()
 
 
 def test_a_pair_is_looked_up_whole_then_by_its_first_span() -> None:
-    pairs = ["a\tdog", "a\tcat", "a\tcat", "a\tcow", "the\tcat", "The\tcow", "x\ty", "x\tz", "x\tv"]
-    labels = ["one", "two", "two", "two", "three", "four", "five", "five", "five"]
+    known = {
+        "a\tdog": "one", "a\tcat": "two", "a\tcow": "two", "a\tape": "two",
+        "the\tcat": "three", "the\tcow": "three", "The\tape": "four",
+        "x\ty": "five", "x\tz": "five", "x\tv": "five", "x\tw": "five",
+    }  # fmt: skip
+    pairs, labels = list(known), list(known.values())
     lookup = TypeLookup().fit(pairs, labels)
     assert lookup.predict(["a\tdog", "a\tcat"]).tolist() == ["one", "two"]
     assert lookup.predict(["A\tDog"]).tolist() == ["one"]  # The pair in lower case.
