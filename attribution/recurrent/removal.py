@@ -56,8 +56,8 @@ def removal_shares(
     Returns:
         `order,mean,ci_low,ci_high,n,never,descriptive`; texts whose decision never flips, with
         one word left, are not in the mean: `never` is their share. Orders are by descending
-        weight: attention, gradient of the decision with respect to α, their product, random (the mean
-    over five draws).
+        weight: attention, gradient of the decision with respect to α, their product, random (the
+    mean over five draws).
     """
     generator = np.random.default_rng(seed)
     shares = np.full((len(instances), len(ORDERS)), np.nan)
@@ -75,7 +75,8 @@ def removal_shares(
             ],
         }
         shares[number] = [
-            np.mean([_share(network, instance, order) for order in orders[name]]) for name in ORDERS
+            _mean_share([_share(network, instance, order) for order in orders[name]])
+            for name in ORDERS
         ]
     long_enough = np.array([len(instance.attention) >= 2 for instance in instances])
     means = mean_over_units(shares, units, seed)
