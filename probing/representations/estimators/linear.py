@@ -42,6 +42,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
 
     Attributes:
         C_: the strength chosen.
+        held_out_score_: its accuracy on the held-out groups; NaN where nothing was chosen.
         classes_: labels seen in training, sorted.
         coef_: (classes, features), one row for two classes, on the features as given.
         intercept_: (classes,), one entry for two classes, on the features as given.
@@ -152,6 +153,7 @@ def _fit(
     sets = []
     for probe, own, weight in zip(probes, labels, weights, strict=True):
         probe.n_features_in_, probe.C_ = width, min(probe.Cs)
+        probe.held_out_score_ = np.nan
         probe.coef_, probe.intercept_ = np.zeros((1, width)), np.zeros(1)
         label_set, probe.classes_ = _coded(_column(own, count, "labels"), _weights(weight, count))
         sets.append(label_set)
@@ -217,6 +219,7 @@ def _choose(
             if accuracy[place] > best[place]:
                 best[place] = accuracy[place]
                 probes[choosing[place]].C_ = c
+                probes[choosing[place]].held_out_score_ = accuracy[place]
                 ends[choosing[place]] = part
     return ends
 
