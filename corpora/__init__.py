@@ -3,6 +3,7 @@
 from .align import Encoding, encode, encode_all
 from .conllu import read_conllu
 from .coreference import read_conll_coreference
+from .evidence import read_evidence
 from .iob import read_iob
 from .labelled import Example, Examples, corpus_of, examples_of, read_examples, read_sst
 from .mentions import head_word, mention_type
@@ -39,6 +40,7 @@ __all__ = [
     "read_conll_coreference",
     "read_conllu",
     "read_corpus",
+    "read_evidence",
     "read_examples",
     "read_gap",
     "read_iob",
