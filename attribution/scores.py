@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .attention import AttentionScores, attention_scores
 from .deletion import leave_one_out, leave_one_token_out
 from .floors import (
     frequency_scores,
@@ -14,6 +13,7 @@ from .floors import (
     position_scores,
     random_scores,
 )
+from .from_attention.raw import AttentionScores, attention_scores
 from .gradients import Completeness, completeness, input_x_gradient, integrated_gradients
 from .targets import Prepared
 from .words import Items, items_of

@@ -43,6 +43,8 @@ def test_scores_are_the_captured_rows(case: SimpleNamespace) -> None:
         np.testing.assert_allclose(own.attention, expected, atol=1e-6)
         np.testing.assert_allclose(own.attention.sum(1), 1, atol=1e-5)
         np.testing.assert_allclose(own.mean, expected.mean(0), atol=1e-6)
+        columns = maps.mean(2).reshape(own.columns.shape)
+        np.testing.assert_allclose(own.columns, columns, atol=1e-6)
         last = np.einsum("q,hqk->hk", goal.rows, maps[-1]).mean(0)
         np.testing.assert_allclose(own.last, last, atol=1e-6)
         rolled = rollout([torch.from_numpy(layer.mean(0)) for layer in maps])

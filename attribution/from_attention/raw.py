@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..capture import Batch, Event, Hook, find_sites, hooked
-from ..corpora import Encoding
-from ..errors import AttributionError
-from .goals import Goal
-from .running import stream_with
+from ...capture import Batch, Event, Hook, find_sites, hooked
+from ...corpora import Encoding
+from ...errors import AttributionError
+from ..goals import Goal
+from ..running import stream_with
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class AttentionScores:
     """(head,) the number of each head within its layer."""
     attention: np.ndarray
     """(head, token)."""
+    columns: np.ndarray
+    """(head, token) attention to each token, averaged over all rows of the text."""
     rollout: np.ndarray
     """(token,) attention rollout (Abnar & Zuidema 2020)."""
 
@@ -48,10 +50,12 @@ def attention_scores(
     heads = np.concatenate([np.arange(site.heads) for site in sites])
 
     def run(batch: Batch, own: list[Goal]) -> list[AttentionScores]:
-        attention, rolled = _read(model, batch, own)
+        attention, columns, rolled = _read(model, batch, own)
         mask = batch.mask.bool().cpu().numpy()
         return [
-            AttentionScores(layers, heads, attention[row][:, keep], rolled[row][keep])
+            AttentionScores(
+                layers, heads, attention[row][:, keep], columns[row][:, keep], rolled[row][keep]
+            )
             for row, keep in enumerate(mask)
         ]
 
@@ -81,25 +85,28 @@ def rollout(head_means: Sequence[Tensor]) -> Tensor:
     return rolled
 
 
-def _read(model: Any, batch: Batch, goals: list[Goal]) -> tuple[np.ndarray, np.ndarray]:
-    """Attention of the goals' rows (batch, head, token) and their rollout (batch, token)."""
+def _read(model: Any, batch: Batch, goals: list[Goal]) -> tuple[np.ndarray, ...]:
+    """Of the goals' rows and of all rows (batch, head, token), and rolled out (batch, token)."""
     valid = batch.mask.bool()
     rows = torch.zeros(batch.mask.shape, dtype=torch.float32)
     rows[valid.cpu()] = torch.from_numpy(np.concatenate([g.rows for g in goals])).float()
     rows = rows.to(batch.mask.device)
     read: list[Tensor] = []
+    columns: list[Tensor] = []
     rolled: list[Tensor] = []
 
     def observe(event: Event) -> None:
         # Rows of padding may hold anything, NaN included, and must not reach a product.
         attention = event.attention.float().where(valid[:, None, :, None], 0.0)
         read.append(torch.einsum("bq,bhqk->bhk", rows, attention))
+        columns.append(attention.sum(2) / valid.sum(1)[:, None, None])
         rolled[:] = [_roll(rolled[0] if rolled else None, attention.mean(1))]
 
     with torch.no_grad(), hooked(model.module, Hook(observe=observe)):
         model.module(**batch.inputs)
     reach = torch.einsum("bq,bqk->bk", rows, rolled[0])
-    return torch.cat(read, 1).double().cpu().numpy(), reach.double().cpu().numpy()
+    found = torch.cat(read, 1), torch.cat(columns, 1), reach
+    return tuple(one.double().cpu().numpy() for one in found)
 
 
 def _roll(rolled: Tensor | None, mean: Tensor) -> Tensor:
