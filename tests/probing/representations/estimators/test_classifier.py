@@ -32,7 +32,7 @@ class SameWordTwice(BilinearProbe):
 
 
 PROBES = [
-    MLPProbe(hidden=16, Cs=(1.0,), epochs=3),
+    MLPProbe(Cs=(1.0,), epochs=3),
     BilinearProbe(rank=16, Cs=(1.0,), epochs=6),
     EdgeProbe(width=8, hidden=8, Cs=(1.0,), epochs=3),
     ScalarMixProbe(Cs=(1.0,), epochs=3),
@@ -124,14 +124,15 @@ def test_without_features_the_probabilities_are_the_weighted_shares(probe):
 
 @pytest.mark.parametrize("c", [0.01, 1.0])
 def test_the_objective_is_that_of_logistic_regression(c):
-    # One layer of a mix is a linear classifier: what is minimised can be compared.
+    # One layer of a mix is a linear classifier: what is minimised can be compared. One group has
+    # nothing held out, so that training goes on to its end.
     rng = np.random.default_rng(0)
     X = rng.standard_normal((240, 6))
     y = (X[:, :3] + rng.standard_normal((240, 3))).argmax(axis=1)
     weights = rng.integers(1, 4, len(y)).astype(float)
     X = StandardScaler().fit(X, sample_weight=weights).transform(X)
     reference = LogisticRegression(C=c, tol=1e-8).fit(X, y, sample_weight=weights)
-    probe = ScalarMixProbe(Cs=(c,)).fit(X, y, sample_weight=weights)
+    probe = ScalarMixProbe(Cs=(c,)).fit(X, y, np.zeros(len(y)), weights)
     np.testing.assert_allclose(probe.predict_proba(X), reference.predict_proba(X), atol=0.01)
     ours = probe.network_.output.weight.detach().numpy()
 
@@ -157,7 +158,7 @@ def test_a_group_is_never_on_both_sides_of_the_choice():
     y, groups = np.repeat(rng.choice(["A", "B"], 100), 5), np.repeat(np.arange(100), 5)
     by_row = MLPProbe(epochs=10).fit(X, y)
     by_group = MLPProbe(epochs=10).fit(X, y, groups)
-    assert by_row.held_out_score_ > 0.9 and by_row.C_ == 1.0
+    assert by_row.held_out_score_ > 0.9
     low, high = binom.interval(0.999, 20, 0.5)
     assert low / 20 <= by_group.held_out_score_ <= high / 20 + 0.1
 
