@@ -45,7 +45,7 @@ class Features:
         self.source = source
         self.device = torch.device(device)
         self.rows, self.width = source.shape
-        self.dtype = torch.from_numpy(next(self._read())[:0]).dtype
+        self.dtype = torch.from_numpy(np.empty(0, next(self._read()).dtype)).dtype
         self.mean, self.inverse = self._moments()
         if not np.isfinite(self.mean).all():
             raise ValueError(

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .blocks import Features, RowBlocks
 from .objective import LabelSet, Objective
-from .solver import solve
+from .solver import TOLERANCE, solve
 
 #: Inverse strengths of the L2 penalty to choose from, from strong to weak.
 GRID = (1e-3, 1e-2, 1e-1, 1.0)
@@ -33,12 +33,13 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
     (the smallest of equals); the model is then fitted on all training data. Where nothing can
     be held out (one group, or one label in the rest) C is the smallest; with a single label
     the prediction is constant. Rows of weight 0 count as absent. The objective is that of
-    scikit-learn's LogisticRegression, within 0.1 % of its minimum.
+    scikit-learn's LogisticRegression.
 
     Args:
         Cs: inverse strengths of the penalty on the summed loss.
         seed: of the split.
         device: where products are computed, such as "cpu" or "cuda", in the precision of X.
+        tol: how far the objective may be above its minimum, as a share of it.
 
     Attributes:
         C_: the strength chosen.
@@ -48,10 +49,17 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
         intercept_: (classes,), one entry for two classes, on the features as given.
     """
 
-    def __init__(self, Cs: tuple[float, ...] = GRID, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        Cs: tuple[float, ...] = GRID,
+        seed: int = 0,
+        device: str = "cpu",
+        tol: float = TOLERANCE,
+    ) -> None:
         self.Cs = Cs
         self.seed = seed
         self.device = device
+        self.tol = tol
 
     def fit(
         self,
@@ -75,6 +83,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Labels of shape (n,) for features of shape (n, features)."""
+        check_is_fitted(self)
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
@@ -103,10 +112,11 @@ def fit_together(
     seed: int = 0,
     sample_weights: Sequence[ArrayLike | None] | None = None,
     device: str = "cpu",
+    tol: float = TOLERANCE,
 ) -> list[LinearProbe]:
     """Fit a linear probe to each of many label sets on the same features, all at once.
 
-    The probes are those of `LinearProbe(Cs, seed, device).fit(X, y, groups, sample_weight)` for
+    The probes are those of `LinearProbe(Cs, seed, device, tol).fit(X, y, groups, sample_weight)` for
     one label set after the other, within the tolerance of the solver, in a fraction of the time.
 
     Args:
@@ -125,7 +135,7 @@ def fit_together(
             f"{len(label_sets)} label sets came with {len(weights)} sample weights; give one for "
             "each, None for those without."
         )
-    probes = [LinearProbe(Cs, seed, device) for _ in label_sets]
+    probes = [LinearProbe(Cs, seed, device, tol) for _ in label_sets]
     _fit(
         probes, features, [_plain(labels) for labels in label_sets], _plain(groups),
         [_plain(weight) for weight in weights],
@@ -186,7 +196,9 @@ def _fit_batch(
         own if own is not None and own.shape == first.shape else first
         for own, first in zip(starts, prior, strict=True)
     ])  # fmt: skip
-    solution = solve(objective, [probe.C_ for probe in probes], start=start)
+    solution = solve(
+        objective, [probe.C_ for probe in probes], start=start, tolerance=probes[0].tol
+    )
     W, b = objective.plain(solution.theta)
     for probe, coefficients, intercepts in zip(
         probes, W.split(objective.columns), b.split(objective.columns), strict=True
@@ -213,7 +225,7 @@ def _choose(
     theta = None
     # From strong to weak, each solution is where the search for the next one starts.
     for c in sorted(probes[0].Cs):
-        theta = solve(objective, [c] * len(choosing), start=theta).theta
+        theta = solve(objective, [c] * len(choosing), start=theta, tolerance=probes[0].tol).theta
         accuracy = objective.accuracy(theta, held).tolist()
         for place, part in enumerate(theta.split(objective.columns)):
             if accuracy[place] > best[place]:
@@ -291,7 +303,7 @@ def _weights(values: ArrayLike | None, count: int) -> np.ndarray | None:
         return None
     weights = _column(values, count, "sample weights").astype(np.float64)
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise ValueError("Sample weights must be finite, at least 0 and not all 0.")
+        raise ValueError("Sample weights must be finite, at least 0 and not all zero.")
     return weights
 
 
