@@ -99,8 +99,8 @@ class ShuffledLabels(Eraser):
     """Another eraser, fitted on the same labels in random order.
 
     Args:
-        eraser: of INLP give the number of `rounds`: from shuffled labels there is nothing to
-            learn, so it would stop at once.
+        eraser: of INLP give the `rank`: from shuffled labels there is nothing to learn, so it
+            would stop at once.
     """
 
     def __init__(self, eraser: Eraser, seed: int = 0) -> None:

@@ -21,7 +21,7 @@ class Fitted:
 
     name: str
     matched_to: str
-    """The eraser whose rank, removed variance or rounds a control takes over; itself, of one."""
+    """The eraser whose rank or removed variance a control takes over; itself, of one."""
     draws: tuple[Eraser, ...]
     removed_variance: float
     """Share of the variance of the training data, mean over draws."""
@@ -50,7 +50,7 @@ def fit_family(
     concept: INLP | LEACE
     if name == "inlp":
         concept = INLP(affine=affine, seed=seeds[0]).fit(X, y, groups)
-        again: Eraser = INLP(rounds=concept.rounds_, affine=affine, seed=seeds[0])
+        again: Eraser = INLP(concept.rank_, affine, seeds[0])
     else:
         affine = True
         concept = LEACE().fit(X, y)

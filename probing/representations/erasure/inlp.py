@@ -9,7 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from ....errors import BertologyError
-from ..estimators.linear import HELD_OUT, LinearProbe
+from ..estimators.linear import GRID, HELD_OUT, LinearProbe
 from ..estimators.training import as_array
 from .eraser import Eraser
 
@@ -32,19 +32,20 @@ class INLP(Eraser):
     The stopping rule is noisy where few groups are held out, and many rounds hurt any model.
 
     Args:
-        rounds: so many, whatever the accuracy; by default until it is at the majority.
+        rank: remove so many dimensions, whatever the accuracy (where nothing can be learnt, say),
+            with the weakest penalty; by default as many as it takes to be at the majority.
         affine: keep the mean of the data; by default P x as published.
         seed: of the held-out part.
 
     Attributes:
         accuracies_: held-out accuracy before each round; the last one stopped the search, unless
-            the number of rounds was given or no dimension is left.
+            the rank was given or no dimension is left.
         majority_: share of the most frequent label of the held-out part.
         rounds_: rounds made.
     """
 
-    def __init__(self, rounds: int | None = None, affine: bool = False, seed: int = 0) -> None:
-        self.rounds = rounds
+    def __init__(self, rank: int | None = None, affine: bool = False, seed: int = 0) -> None:
+        self.rank = rank
         self.affine = affine
         self.seed = seed
 
@@ -58,14 +59,18 @@ class INLP(Eraser):
                 on its own.
 
         Raises:
-            BertologyError: fewer than two labels, or a number of rounds below 0.
+            BertologyError: fewer than two labels, or a rank that hidden states of this width lack.
         """
-        if self.rounds is not None and self.rounds < 0:
-            raise BertologyError(f"rounds is {self.rounds!r}; give a number from 0, or None.")
         features, labels = validate_data(
             self, as_array(X), as_array(y), dtype=np.float64, ensure_min_samples=2
         )
         check_classification_targets(labels)
+        width = features.shape[1]
+        if self.rank is not None and not 0 <= self.rank <= width:
+            raise BertologyError(
+                f"rank is {self.rank!r} and hidden states have {width} dimensions; give a number "
+                f"from 0 to {width}, or None."
+            )
         rows = np.arange(len(labels)) if groups is None else np.asarray(groups)
         split = GroupShuffleSplit(n_splits=1, test_size=HELD_OUT, random_state=self.seed)
         fitted, held = next(split.split(features, labels, rows))
@@ -78,16 +83,21 @@ class INLP(Eraser):
         self.accuracies_: list[float] = []
         self.rounds_ = 0
         mean = features.mean(axis=0)
-        removed = np.empty((features.shape[1], 0))
-        while self.rounds_ != self.rounds and removed.shape[1] < len(mean):
+        strengths = GRID if self.rank is None else GRID[-1:]
+        removed = np.empty((width, 0))
+        while removed.shape[1] < (width if self.rank is None else self.rank):
             left = features - features @ removed @ removed.T
-            probe = LinearProbe(seed=self.seed).fit(left[fitted], labels[fitted], rows[fitted])
+            probe = LinearProbe(strengths, self.seed).fit(
+                left[fitted], labels[fitted], rows[fitted]
+            )
             accuracy = float(probe.score(left[held], labels[held]))
             self.accuracies_.append(accuracy)
-            if self.rounds is None and accuracy <= self.majority_ + TOLERANCE:
+            if self.rank is None and accuracy <= self.majority_ + TOLERANCE:
                 break
             new = _row_space(probe.coef_ - probe.coef_ @ removed @ removed.T)
-            removed = np.linalg.qr(np.hstack([removed, new]))[0]
+            if not new.shape[1]:
+                break
+            removed = np.linalg.qr(np.hstack([removed, new]))[0][:, : self.rank]
             self.rounds_ += 1
         self._keep(removed, mean if self.affine else np.zeros_like(mean))
         return self

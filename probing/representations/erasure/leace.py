@@ -16,6 +16,8 @@ from .eraser import Eraser
 #: Correlations of whitened states with a label below this are taken for rounding. The library's
 #: .01 leaves the traces of rare labels, and with them a covariance that is not zero.
 SVD_TOLERANCE = 1e-6
+#: A feature that varies by less than this share of its mean is constant: single precision.
+_CONSTANT = float(np.finfo(np.float32).eps)
 
 
 class LEACE(Eraser):
@@ -23,11 +25,13 @@ class LEACE(Eraser):
 
     r(x) = x − W⁺ P_{W Σ_xz} W (x − μ), with W the whitening of x and z the one-hot labels
     (Belrose et al. 2023, theorem 4.3), from the library concept-erasure, in double precision:
-    the covariance of r(x) and z on the training data is zero. At most labels − 1 dimensions are
+    the covariance of r(x) and z on the training data is zero. Features are standardised before,
+    so that those of very small size are erased as exactly; unless the covariance is shrunk this
+    changes nothing, for r is the smallest change in every norm. At most labels − 1 dimensions are
     lost. P is oblique: P² = P, but not P = Pᵀ.
 
     Args:
-        shrinkage: shrink the covariance matrix of x, as the library does.
+        shrinkage: shrink the covariance matrix of the standardised x, with the library's method.
         svd_tol: singular values below it are dropped; the library's own is .01.
     """
 
@@ -57,14 +61,19 @@ class LEACE(Eraser):
                 f"All {len(labels)} labels are {names[0]!r}; nothing can be erased. Give two "
                 "labels or more."
             )
+        self.mean_ = features.mean(axis=0)
+        spread = features.std(axis=0)
+        constant = spread <= _CONSTANT * np.abs(self.mean_)
+        spread[constant] = 1
         fitter = library.LeaceFitter.fit(
-            torch.from_numpy(np.array(features, order="C")),
+            torch.from_numpy((features - self.mean_) / spread),
             torch.from_numpy((labels[:, None] == names).astype(float)),
             shrinkage=self.shrinkage, svd_tol=self.svd_tol,
         )  # fmt: skip
-        eraser = fitter.eraser
-        self.projection_ = eraser.P.numpy()
-        self.mean_ = eraser.bias.numpy()
+        self.projection_ = spread[:, None] * fitter.eraser.P.numpy() / spread
+        # Rounding would be all that varies there.
+        self.projection_[constant] = np.eye(len(constant))[constant]
+        self.projection_[:, constant] = np.eye(len(constant))[:, constant]
         # Of an oblique projection, too, the trace is the rank.
         self.rank_ = round(len(self.mean_) - float(np.trace(self.projection_)))
         return self

@@ -7,16 +7,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 import bertology
 from bertology import BertologyError
-from bertology.corpora import Corpus
+from bertology.corpora import Corpus, encode_all
 from bertology.corpora.text import words_to_sentence
 from bertology.errors import CorpusError
-from bertology.probing.representations.erasure import Erasure, RandomRank, erase_and_measure
+from bertology.probing.representations.erasure import Erasure, RandomRank, erase_and_measure, erased
 from bertology.probing.representations.erasure.analysis import default_probes
 from bertology.probing.representations.erasure.family import Fitted
-from bertology.probing.representations.erasure.scores import Score
+from bertology.probing.representations.erasure.scores import Score, erased_words
 from bertology.probing.representations.erasure.table import COLUMNS, rows_of, table_of
 from bertology.probing.representations.estimators.linear import LinearProbe
 from bertology.probing.representations.splits import split_sentences
+from bertology.probing.representations.states import states_of_model
 from bertology.probing.representations.tasks import Item, Task, task_named, word_task
 from bertology.stats import holm, sign_flip, wilson
 
@@ -151,9 +152,11 @@ def test_the_default_probes_are_linear_and_not(tiny_model):
 
 
 def test_the_same_seed_gives_the_same_table(tiny_model, parts):
+    few = [part.first(15) for part in parts]
+
     def again(seed):
         model = tiny_model("bert", "masked-lm")
-        return erase_and_measure(model, *parts, PARITY, [0], probes=PROBES, seed=seed).table
+        return erase_and_measure(model, *few, PARITY, [3], probes=PROBES, seed=seed).table
 
     first = again(3)
     assert_frame_equal(first, again(3), check_exact=True)
@@ -186,6 +189,23 @@ def test_probes_of_ones_own_are_used(tiny_model, parts):
         tiny_model("bert"), *parts, PARITY, [3], probes={"first": _FirstColumn()}
     )
     assert set(found.table["metric"]) == {"first_accuracy", "embedding_cosine"}
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_the_last_state_is_computed_from_the_erased_one(family, tiny_model, parts):
+    model, corpus = tiny_model(family), parts[0].first(7)
+    encodings, _ = encode_all(corpus.sentences, model.tokenizer, None)
+    states = states_of_model(model, corpus).read(1)
+    erasers = [RandomRank(rank, seed=rank).fit(states) for rank in (0, 4, 9)]
+    kinds = [
+        Fitted("leace", "leace", tuple(erasers[:1]), 0),
+        Fitted("x", "x", tuple(erasers[1:]), 0),
+    ]
+    found = erased_words(model, encodings, 1, kinds)
+    for eraser, words in zip(erasers, found, strict=True):
+        with erased(model.module, {1: eraser}):
+            np.testing.assert_allclose(words, states_of_model(model, corpus).read(3), atol=1e-4)
+    assert np.abs(found[1:] - found[0]).max(axis=(1, 2)).min() > 0.1
 
 
 def made_up_score(effect, units=40, draws=3):
@@ -262,6 +282,7 @@ def test_bad_options_are_refused(tiny_model, parts):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*have a label that training has not")
 def test_the_demo_model_loses_parts_of_speech_to_leace_alone(demo, sample):
     parts = split_sentences(sample)
     probes = {"linear": LinearProbe(Cs=(0.1,))}
@@ -269,13 +290,14 @@ def test_the_demo_model_loses_parts_of_speech_to_leace_alone(demo, sample):
     table = rows(found.table, metric="linear_accuracy")
     concept = rows(table, eraser="leace")
     assert concept["intact"].item() > 0.75
-    assert concept["ci_low"].item() < concept["majority"].item() + 0.05
+    assert concept["value"].item() == pytest.approx(concept["majority"].item(), abs=1e-3)
     assert concept["difference_ci_high"].item() < -0.3
     cosine = rows(found.table, metric="embedding_cosine", eraser="leace")
     assert cosine["difference_ci_high"].item() < 0
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*have a label that training has not")
 def test_a_small_language_model_loses_more_than_random_words(shared_file):
     model = bertology.load_model(shared_file("models/stories260K"), task="causal-lm")
     corpus = bertology.corpora.read_conllu(shared_file("ud/en_ewt-ud-dev.conllu")).first(100)
