@@ -135,6 +135,40 @@ class ThatKeepsAWeight(OfOneLayer):
             torch.nn.init.normal_(module.weight)
 
 
+class ThatDrawsByName(transformers.PreTrainedModel):
+    """Two tables of embeddings in a list; the whole model draws every weight by its name."""
+
+    config_class = transformers.BertConfig
+
+    def __init__(self, config: transformers.BertConfig) -> None:
+        super().__init__(config)
+        self.tables = torch.nn.ModuleList([torch.nn.Embedding(50, 8) for _ in range(2)])
+        self.layers = torch.nn.ModuleList([torch.nn.Linear(8, 50) for _ in range(2)])
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        return False  # Of a user's own class transformers draws no weights from the top.
+
+    def _init_weights(self, module: torch.nn.Module) -> None:
+        super()._init_weights(module)
+        if module is self:
+            for name, weight in self.named_parameters():
+                if "weight" in name:
+                    torch.nn.init.normal_(weight, std=5.0)
+
+
+def test_weights_drawn_by_name_are_drawn_in_blocks_alone(tokenizer_of) -> None:
+    module = ThatDrawsByName(transformers.BertConfig())
+    model = LoadedModel("own", module, tokenizer_of(), "encoder")
+    for keep in (True, False):
+        drawn = weights(randomised(model, keep_embeddings=keep, seed=0))
+        for name, before in weights(model).items():
+            assert torch.equal(drawn[name], before) == (keep and "tables" in name), name
+            if "layers" in name and "weight" in name:
+                # 400 draws: four standard errors of their spread.
+                assert drawn[name].std().item() == pytest.approx(5.0, rel=0.15)
+
+
 def test_models_that_cannot_be_drawn_are_refused(tokenizer_of) -> None:
     def loaded(module: torch.nn.Module) -> LoadedModel:
         return LoadedModel("own", module, tokenizer_of(), "encoder")
