@@ -36,7 +36,7 @@ def best_layers(outcomes: Sequence[Outcome], units: Units) -> pd.DataFrame:
 
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
     """Holm over all rows of the table."""
-    return table.assign(p_adjusted=holm(table["p"].to_numpy(dtype=float)))
+    return table if table.empty else table.assign(p_adjusted=holm(table["p"].to_numpy(float)))
 
 
 def _rows(outcomes: Sequence[Outcome], probe: str, units: Units) -> list[dict[str, object]]:

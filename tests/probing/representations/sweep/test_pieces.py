@@ -66,9 +66,9 @@ def test_a_stopped_sweep_goes_on_to_the_tables_of_one_in_one_go(world, tmp_path:
     assert (model.count, random.count) == (2, 2)
 
 
-@pytest.mark.parametrize("place", [0, 40, 200, -3])
+@pytest.mark.parametrize("place", [0, -3])
 def test_a_damaged_piece_alone_is_computed_again(world, tmp_path: Path, place: int):
-    reading, model, random = world
+    reading, *_ = world
     pieces = open_pieces(tmp_path / "run", {"task": "test"})
     whole = sweep([reading], OPTIONS, pieces)
     files = sorted((tmp_path / "run").glob("*.piece"))
