@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from ..attribution.running import stream_with
+from ..attribution.goals import Function
 from ..attribution.targets import Goal, measure
 from ..capture import Batch, gate_heads, hooked
 from ..corpora import Encoding, Examples
@@ -38,7 +39,7 @@ def importance(
     model: Any,
     examples: Examples,
     *,
-    target: str | None = None,
+    target: str | Function | None = None,
     foil: str | None = None,
     seed: int = 0,
 ) -> Importance:
@@ -49,7 +50,7 @@ def importance(
 
     Args:
         model: what `load_model` returns.
-        target: class or token, see `bertology.attribution.prepare`; so `foil`.
+        target: class, token or function, see `bertology.attribution.prepare`; so `foil`.
 
     Raises:
         CaptureError: attention that cannot be reached.

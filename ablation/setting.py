@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from ..attribution.goals import Function
+from ..attribution.naming import function_name
 from ..attribution.targets import Goal, prepare
 from ..corpora import Encoding, Example, Examples
 from ..corpora.text import units_of
@@ -32,7 +34,7 @@ def settle(
     model: Any,
     examples: Examples,
     *,
-    target: str | None,
+    target: str | Function | None,
     foil: str | None,
     seed: int,
     options: dict[str, Any],
@@ -46,8 +48,9 @@ def settle(
     kept = [examples.examples[index] for index in prepared.kept]
     sentences = [example.sentence for example in kept]
     record = provenance(
-        model, examples, seed=seed, skipped=prepared.skipped, target=target, foil=foil, **options
-    )
+        model, examples, seed=seed, skipped=prepared.skipped, target=function_name(target),
+        foil=foil, **options,
+    )  # fmt: skip
     units = np.array(units_of(sentences, examples.unit))
     return Setting(prepared.encodings, prepared.goals, kept, units, record)
 

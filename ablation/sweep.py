@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..attribution.goals import Function
 from ..attribution.targets import Goal, measure
 from ..capture import Batch, gate_heads, hooked, stream
 from ..capture.restart import recording, restart_blocks, skipping
@@ -60,7 +61,7 @@ def ablate(
     examples: Examples,
     *,
     modes: Sequence[str] = MODES,
-    target: str | None = None,
+    target: str | Function | None = None,
     foil: str | None = None,
     seed: int = 0,
 ) -> Ablation:
@@ -73,7 +74,7 @@ def ablate(
     Args:
         model: what `load_model` returns.
         modes: any of `zero` and `mean`.
-        target: class or token, see `bertology.attribution.prepare`; so `foil`.
+        target: class, token or function, see `bertology.attribution.prepare`; so `foil`.
 
     Raises:
         CaptureError: an unknown mode, or attention that cannot be reached.

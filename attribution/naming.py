@@ -47,3 +47,13 @@ def token_index(name: str, tokenizer: Any) -> int:
 def token_name(index: int, tokenizer: Any) -> str:
     """The text of a vocabulary entry, or its spelling in the vocabulary if that is all space."""
     return tokenizer.decode([index]).strip() or str(tokenizer.convert_ids_to_tokens(index))
+
+
+def quantity_name(name: str, quantity: str) -> str:
+    """What is measured of a class or token: `positive`, `margin of positive`."""
+    return name if quantity == "logit" else f"{quantity} of {name}"
+
+
+def function_name(target: Any) -> Any:
+    """A target as it goes into a record: a function by its name, anything else as it is."""
+    return getattr(target, "__name__", type(target).__name__) if callable(target) else target

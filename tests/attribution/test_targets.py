@@ -9,8 +9,15 @@ import pytest
 import torch
 
 import bertology
-from bertology.attribution import AttributionError, measure, prepare, probability
-from bertology.capture import collate
+from bertology.attribution import (
+    AttributionError,
+    integrated_gradients,
+    leave_one_out,
+    measure,
+    prepare,
+    probability,
+)
+from bertology.capture import Batch, collate
 from bertology.corpora import Example
 from bertology.models import LoadedModel
 
@@ -198,3 +205,183 @@ def test_real_classifier(shared_file: Callable[[str], Path], make_example: Make)
     prepared = prepare(model, [make_example(text) for text in texts])
     assert [goal.name for goal in prepared.goals] == ["positive", "negative"]
     assert all(goal.rows[0] == 1 for goal in prepared.goals)
+
+
+def classifier_logits(case: SimpleNamespace) -> torch.Tensor:
+    batch = collate(prepare(case.model, case.examples).encodings, case.model)
+    with torch.no_grad():
+        return case.model.module(**batch.inputs).logits.double()
+
+
+@pytest.mark.parametrize("name", ["bert classifier", "llama classifier"])
+def test_probability_and_margin_of_classes(case_of: CaseOf, name: str) -> None:
+    """Against the logits of the model, for the predicted and for a given class."""
+    case, logits = case_of(name), classifier_logits(case_of(name))
+    top = logits.argmax(1)
+    likely = prepare(case.model, case.examples, quantity="probability").goals
+    expected = logits.softmax(1).amax(1)
+    np.testing.assert_allclose([goal.value for goal in likely], expected, rtol=1e-5)
+    assert [goal.name for goal in likely] == [f"probability of LABEL_{index}" for index in top]
+    first = prepare(case.model, case.examples, target="LABEL_0", quantity="margin").goals
+    difference = logits[:, 0] - logits[:, 1]
+    np.testing.assert_allclose([goal.value for goal in first], difference, rtol=1e-4, atol=1e-6)
+    assert {goal.name for goal in first} == {"margin of LABEL_0"}
+    over = prepare(case.model, case.examples, quantity="margin").goals
+    np.testing.assert_allclose([goal.value for goal in over], difference.abs(), rtol=1e-4)
+    both = {"target": "LABEL_0", "foil": "LABEL_1", "quantity": "probability"}
+    among = prepare(case.model, case.examples, **both).goals
+    np.testing.assert_allclose([g.value for g in among], logits.softmax(1)[:, 0], rtol=1e-5)
+
+
+def test_margin_is_over_the_best_other_token(case_of: CaseOf) -> None:
+    case = case_of("roberta masked lm")
+    prepared = prepare(case.model, case.examples, quantity="margin")
+    batch = collate(prepared.encodings, case.model)
+    with torch.no_grad():
+        logits = case.model.module(**batch.inputs).logits
+    signs = set()
+    for row, goal in enumerate(prepared.goals):
+        own = logits[row, goal.position]
+        others = torch.cat([own[: goal.index], own[goal.index + 1 :]])
+        assert goal.value == pytest.approx((own[goal.index] - others.max()).item(), rel=1e-4)
+        signs.add(goal.value > 0)
+        # The predicted token is at least as likely as any other; this one was in the text.
+        assert goal.chosen == "in the text"
+    assert False in signs
+    given = prepare(case.model, case.examples, target="w3", quantity="probability")
+    for row, goal in enumerate(given.goals):
+        own = logits[row, goal.position].softmax(0)
+        assert goal.value == pytest.approx(own[goal.index].item(), rel=1e-4)
+        assert (goal.name, goal.chosen) == ("probability of w3", "given")
+
+
+def test_who_chose_the_class_is_stated(case_of: CaseOf, make_example: Make) -> None:
+    case = case_of("bert classifier")
+    labelled = [make_example("w1 w2 w3", label="LABEL_1")]
+    ways = {"predicted": None, "given": "LABEL_1", "label": "label"}
+    for chosen, target in ways.items():
+        (goal,) = prepare(case.model, labelled, target=target).goals
+        assert goal.chosen == chosen
+    encoder = case_of("albert encoder")
+    assert {goal.chosen for goal in prepare(encoder.model, encoder.examples).goals} == {""}
+
+
+@pytest.mark.parametrize("quantity", ["logit", "probability", "margin"])
+@pytest.mark.parametrize("name", ["bert classifier", "roberta masked lm", "gpt2 lm"])
+def test_integrated_gradients_are_complete_for_every_quantity(
+    case_of: CaseOf, name: str, quantity: str
+) -> None:
+    case = case_of(name)
+    prepared = prepare(case.model, case.examples, quantity=quantity)
+    scores = integrated_gradients(case.model, prepared.encodings, prepared.goals, seed=0)
+    embed = case.model.module.get_input_embeddings()
+    differences = []
+    for encoding, goal in zip(prepared.encodings, prepared.goals, strict=True):
+        handle = embed.register_forward_hook(lambda part, given, output: torch.zeros_like(output))
+        with torch.no_grad():
+            baseline = measure(case.model, collate([encoding], case.model), [goal]).item()
+        handle.remove()
+        differences.append(goal.value - baseline)
+    error = 0.05 * np.abs(differences).max()
+    np.testing.assert_allclose([own.sum() for own in scores], differences, rtol=0, atol=error)
+
+
+def first_logit(outputs: object, batch: Batch) -> torch.Tensor:
+    return outputs.logits[:, 0]
+
+
+def test_function_of_the_outputs_is_the_class_logit_it_returns(case_of: CaseOf) -> None:
+    for name in ("bert classifier", "gpt2 classifier"):
+        case = case_of(name)
+        own = prepare(case.model, case.examples, target=first_logit)
+        same = prepare(case.model, case.examples, target="LABEL_0")
+        for mine, theirs in zip(own.goals, same.goals, strict=True):
+            assert (mine.kind, mine.name, mine.chosen) == ("function", "first_logit", "")
+            assert mine.value == pytest.approx(theirs.value, rel=1e-5)
+            np.testing.assert_array_equal(mine.rows, theirs.rows)
+        scores = [
+            leave_one_out(case.model, prepared.encodings, prepared.goals, seed=0)
+            for prepared in (own, same)
+        ]
+        for mine, theirs in zip(*scores, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+        batch = collate(own.encodings, case.model)
+        with torch.no_grad():
+            np.testing.assert_allclose(probability(case.model, batch, own.goals), 1, rtol=1e-4)
+
+
+def test_function_of_an_encoder_and_of_a_language_model(
+    case_of: CaseOf, make_example: Make
+) -> None:
+    def first_state(outputs: object, batch: Batch) -> torch.Tensor:
+        rows = torch.arange(len(batch), device=batch.mask.device)
+        return outputs[0][rows, batch.mask.argmax(1), 0]
+
+    encoder = case_of("albert encoder")
+    pair = make_example("w1 w2 w3", "w4 w5 w6")
+    prepared = prepare(encoder.model, [*encoder.examples, pair], target=first_state)
+    assert [reason for _, reason in prepared.skipped] == [
+        "an encoder reads one text at a time, so that a function cannot see the pair"
+    ]
+    assert all(goal.rows[0] == 1 for goal in prepared.goals)
+    masked = case_of("roberta masked lm")
+    whole = prepare(masked.model, masked.examples, target=first_state)
+    assert not any("[MASK]" in encoding.tokens for encoding in whole.encodings)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda outputs, batch: outputs.logits, "one number a text"),
+        (lambda outputs, batch: 1.0, "returned float"),
+        (lambda outputs, batch: outputs.logits[:, 0].detach(), "can be differentiated"),
+        (lambda outputs, batch: outputs.logits[:, 0] * 0 + 3, "constant .3, with a gradient"),
+    ],
+)
+def test_functions_that_are_no_targets_are_refused(
+    case_of: CaseOf, function: Callable[..., object], message: str
+) -> None:
+    case = case_of("bert classifier")
+    with pytest.raises(AttributionError, match=message):
+        prepare(case.model, case.examples, target=function)
+
+
+def test_constant_class_is_left_out_with_its_reason(
+    tiny_model: Callable[..., LoadedModel], make_example: Make
+) -> None:
+    model = tiny_model("bert", "classification")
+    torch.nn.init.zeros_(model.module.classifier.weight)
+    with pytest.raises(AttributionError, match=r"is constant .*with a gradient of zero"):
+        prepare(model, [make_example("w1 w2 w3")])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("bert classifier", {"quantity": "odds"}, "give one of logit, probability, margin"),
+        ("demo", {"quantity": "margin"}, "encoder and has no classes"),
+        ("gpt2 lm", {"quantity": "margin", "foil": "w1"}, "give one of them"),
+        ("bert classifier", {"target": first_logit, "foil": "LABEL_0"}, "takes neither"),
+    ],
+)
+def test_bad_quantities_are_refused(
+    case_of: CaseOf, name: str, options: dict[str, str], message: str
+) -> None:
+    case = case_of(name)
+    with pytest.raises(AttributionError, match=message):
+        prepare(case.model, case.examples, **options)
+
+
+def test_quantities_need_classes_that_exclude_each_other(
+    tiny_model: Callable[..., LoadedModel], toy: Callable[..., LoadedModel], make_example: Make
+) -> None:
+    model = tiny_model("bert", "classification")
+    model.module.config.problem_type = "multi_label_classification"
+    with pytest.raises(AttributionError, match="do not exclude each other"):
+        prepare(model, [make_example("w1 w2")], quantity="margin")
+    (goal,) = prepare(model, [make_example("w1 w2")], target="0", quantity="probability").goals
+    (plain,) = prepare(model, [make_example("w1 w2")], target="0").goals
+    assert goal.value == pytest.approx(1 / (1 + np.exp(-plain.value)), rel=1e-5)
+    single = toy(lambda embedded, mask: embedded.sum(1))
+    with pytest.raises(AttributionError, match="no other class"):
+        prepare(single, [make_example("w1 w2")], quantity="probability")
