@@ -2,11 +2,12 @@
 
 from ..errors import AttributionError
 from .agreement import agreement
-from .deletion import leave_one_out, leave_one_token_out
 from .explain import Explanation, explain
 from .faithfulness import faithfulness
 from .from_attention.raw import AttentionScores, attention_scores, rollout
-from .gradients import Completeness, completeness, input_x_gradient, integrated_gradients
+from .methods.gradients import input_x_gradient
+from .methods.integrated import Completeness, completeness, integrated_gradients
+from .methods.occlusion import leave_one_out, leave_one_token_out
 from .scores import Scores, score_all
 from .targets import Goal, Prepared, measure, prepare, probability
 from .verdict import Claim, Verdict, judge

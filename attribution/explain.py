@@ -15,7 +15,7 @@ from ..models import LoadedModel, provenance
 from ..results import Result
 from .agreement import MIN_ITEMS, agreement
 from .faithfulness import FRACTIONS, faithfulness
-from .gradients import STEPS, Completeness
+from .methods.integrated import MOST, Completeness
 from .scores import Scores, score_all
 from .targets import Prepared, prepare
 from .verdict import Verdict, judge
@@ -89,7 +89,7 @@ def explain(
         "too_short_for_agreement": sum(len(own.items) < MIN_ITEMS for own in scores),
         "goals": dict(Counter(goal.kind for goal in prepared.goals)),
         "fractions": list(FRACTIONS),
-        "integrated_gradients_steps": STEPS,
+        "integrated_gradients_most_steps": MOST + 1,
         **_completeness_options(checks),
     }
     return Explanation(

@@ -88,8 +88,10 @@ def _removals(scores: Scores, generator: np.random.Generator) -> list[np.ndarray
     ties = generator.random(len(items))
     for name in RANKED:
         score = _ranking(scores, name)
-        # A missing ranking erases nothing here and is left out of the means.
-        order = np.lexsort((ties, -score)) if score is not None else np.zeros(0, dtype=int)
+        if score is None:  # erases nothing here and is left out of the means
+            removals += [removals[0]] * (2 * len(FRACTIONS))
+            continue
+        order = np.lexsort((ties, -score))
         # Half a word counts as one; Python's own rounding would send .5 to the even number.
         tops = [order[: max(1, int(share * len(items) + 0.5))] for share in FRACTIONS]
         removals += [np.isin(items.of_token, top) for top in tops]

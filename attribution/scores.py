@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .deletion import leave_one_out, leave_one_token_out
 from .floors import (
     frequency_scores,
     other_sentence_scores,
@@ -14,7 +13,9 @@ from .floors import (
     random_scores,
 )
 from .from_attention.raw import AttentionScores, attention_scores
-from .gradients import Completeness, completeness, input_x_gradient, integrated_gradients
+from .methods.gradients import input_x_gradient
+from .methods.integrated import Completeness, integrate
+from .methods.occlusion import leave_one_out, leave_one_token_out
 from .targets import Prepared
 from .words import Items, items_of
 
@@ -53,14 +54,14 @@ def score_all(
     items = [items_of(e, goal, unit) for e, goal in zip(encodings, goals, strict=True)]
     attention = attention_scores(model, encodings, goals)
     leave_out = leave_one_out if unit == "word" else leave_one_token_out
-    path = integrated_gradients(model, encodings, goals, seed=seed)
-    checks = completeness(model, encodings, goals, path)
+    integrals = integrate(model, encodings, goals)
+    checks = [own.completeness for own in integrals]
     by_token = {
         "attention_last": [own.last for own in attention],
         "attention_mean": [own.mean for own in attention],
         "rollout": [own.rollout for own in attention],
         "input_x_gradient": input_x_gradient(model, encodings, goals, seed=seed),
-        "integrated_gradients": path,
+        "integrated_gradients": [own.scores for own in integrals],
         "leave_one_out": leave_out(model, encodings, goals, seed=seed),
     }
     summed: dict[str, list[np.ndarray]] = {
