@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..attribution.running import stream_with
 from ..attribution.goals import Function
+from ..attribution.running import stream_with
 from ..attribution.targets import Goal, measure
 from ..capture import Batch, gate_heads, hooked
 from ..corpora import Encoding, Examples

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ...corpora import Examples
-from .instances import Instance, total_variation
+from ..divergences import kullback_leibler, total_variation
+from .instances import Instance
 from .training import TrainedClassifier, train_classifier
 
 
@@ -37,16 +38,9 @@ def train_adversary(
     def loss(numbers: np.ndarray, logits: Tensor, alpha: Tensor) -> Tensor:
         own = pad_sequence([instances[n].attention for n in numbers], batch_first=True)
         apart = total_variation(logits.softmax(-1), outputs[numbers]).mean()
-        return apart - weight * divergence(alpha, own).mean()
+        return apart - weight * kullback_leibler(alpha, own).mean()
 
     return train_classifier(
         train, evaluate=evaluate, encoder=encoder, attention=attention, epochs=epochs,
         seed=seed, start=base, loss=loss,
     )  # fmt: skip
-
-
-def divergence(first: Tensor, second: Tensor) -> Tensor:
-    """KL(first ‖ second) over the last axis, in nats; weights of 0 count nothing."""
-    floor = torch.finfo(first.dtype).tiny
-    return (torch.xlogy(first, first.clamp(min=floor))
-            - torch.xlogy(first, second.clamp(min=1e-12))).sum(-1)  # fmt: skip

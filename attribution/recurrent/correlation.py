@@ -8,8 +8,9 @@ import torch
 from scipy.stats import kendalltau
 
 from ...corpora import Example
+from ..divergences import total_variation
 from ..means import mean_over_units
-from .instances import Instance, total_variation
+from .instances import Instance
 from .training import TrainedClassifier, collate
 
 PAIRS = (("attention", "gradient"), ("attention", "leave_one_out"), ("gradient", "leave_one_out"))

@@ -11,11 +11,12 @@ from ...corpora import Examples
 from ...corpora.text import units_of
 from ...errors import AttributionError
 from ...results import Provenance, Result
+from ..divergences import jensen_shannon, total_variation
 from ..means import mean_over_units
 from .adversary import train_adversary
 from .correlation import correlation
 from .deception import impermissible_mass, train_deceptive
-from .instances import Instance, jensen_shannon, read_instances, total_variation
+from .instances import Instance, read_instances
 from .permutation import permutation
 from .removal import decision_flips, removal_shares
 from .search import EPSILONS, STEPS, epsilon_curve

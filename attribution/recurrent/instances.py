@@ -41,20 +41,3 @@ def read_instances(trained: TrainedClassifier, examples: Sequence[Example]) -> l
                 for row, length in enumerate(lengths.tolist())
             ]
     return instances
-
-
-def total_variation(first: Tensor, second: Tensor) -> Tensor:
-    """½ Σ |p − q| over the last axis, from 0 to 1."""
-    return (first - second).abs().sum(-1) / 2
-
-
-def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
-    """Jensen–Shannon divergence over the last axis, in nats: from 0 to ln 2."""
-    middle = (first + second) / 2
-    return (_entropy_terms(first, middle) + _entropy_terms(second, middle)).sum(-1) / 2
-
-
-def _entropy_terms(own: Tensor, middle: Tensor) -> Tensor:
-    # xlogy gives 0 where the weight is 0, with a gradient that stays finite.
-    safe = middle.clamp(min=torch.finfo(middle.dtype).tiny)
-    return torch.xlogy(own, own.clamp(min=torch.finfo(own.dtype).tiny)) - torch.xlogy(own, safe)

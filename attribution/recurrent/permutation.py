@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .instances import Instance, total_variation
+from ..divergences import total_variation
+from .instances import Instance
 from .network import AttentionClassifier
 
 PERMUTATIONS = 100

@@ -7,8 +7,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ..divergences import jensen_shannon
 from ..means import mean_over_units
-from .instances import Instance, jensen_shannon
+from .instances import Instance
 from .network import AttentionClassifier
 
 ORDERS = ("attention", "gradient", "attention_x_gradient", "random")

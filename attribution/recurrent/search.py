@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
+from ..divergences import jensen_shannon, total_variation
 from ..means import mean_over_units
-from .instances import Instance, jensen_shannon, total_variation
+from .instances import Instance
 from .network import AttentionClassifier
 
 EPSILONS = (0.005, 0.01, 0.02, 0.05, 0.1)

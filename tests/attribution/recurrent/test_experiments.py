@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.distance import jensenshannon
 
+from bertology.attribution.divergences import jensen_shannon, total_variation
 from bertology.attribution.recurrent import (
     AttentionClassifier,
     Instance,
@@ -19,21 +19,11 @@ from bertology.attribution.recurrent import (
     removal_shares,
 )
 from bertology.attribution.recurrent.correlation import gradients, leave_one_out
-from bertology.attribution.recurrent.instances import jensen_shannon, total_variation
 
 
 def instance(network: AttentionClassifier, states: list, attention: list) -> Instance:
     h, a = torch.tensor(states, dtype=torch.float32), torch.tensor(attention)
     return Instance(h, a, network.decide(h, a).softmax(-1))
-
-
-def test_divergences() -> None:
-    p, q = torch.tensor([0.5, 0.5]), torch.tensor([0.9, 0.1])
-    assert jensen_shannon(p, q).item() == pytest.approx(0.10175, abs=1e-5)
-    assert jensen_shannon(p, q).item() == pytest.approx(jensenshannon(p, q) ** 2, abs=1e-6)
-    one, other = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    assert jensen_shannon(one, other).item() == pytest.approx(math.log(2))
-    assert total_variation(p, q).item() == pytest.approx(0.4)
 
 
 def test_gradients_hold_attention_fixed(base: SimpleNamespace) -> None:
