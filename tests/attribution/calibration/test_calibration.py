@@ -58,7 +58,7 @@ def test_altered_evidence() -> None:
 
 
 def test_the_head_that_carries() -> None:
-    """By hand: its [CLS] row is on the cue; without it there is no label, without others there is."""
+    """By hand: its row of [CLS] is on the cue; without it alone there is no label."""
     handmade = one_head_carries()
     text = "the old verdant trumpet sat"
     attention = capture(handmade.model, text)[0].attention
