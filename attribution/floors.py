@@ -40,12 +40,18 @@ def other_sentence_scores(
     items: Sequence[Items], scores: Sequence[np.ndarray], *, seed: int
 ) -> list[np.ndarray | None]:
     """The scores of another text with as many items; None where there is no such text."""
+    others = other_texts(items, seed=seed)
+    return [None if other is None else scores[other] for other in others]
+
+
+def other_texts(items: Sequence[Items], *, seed: int) -> list[int | None]:
+    """For each text, the number of another with as many items; None where there is none."""
     generator = np.random.default_rng(seed)
     of_length = defaultdict(list)
     for number, own in enumerate(items):
         of_length[len(own)].append(number)
-    found: list[np.ndarray | None] = []
+    found: list[int | None] = []
     for number, own in enumerate(items):
         others = [other for other in of_length[len(own)] if other != number]
-        found.append(scores[int(generator.choice(others))] if others else None)
+        found.append(int(generator.choice(others)) if others else None)
     return found

@@ -1,7 +1,7 @@
 """Intervals, paired tests, correction for many looks, rank agreement."""
 
 from .intervals import DRAWS, MIN_COUNTS, MIN_UNITS, bootstrap_ratio, is_descriptive, wilson
-from .rank import kendall_tau_b, rank_biased_overlap, spearman
+from .rank import kendall_tau_b, rank_biased_overlap, spearman, top_k_overlap
 from .testing import benjamini_hochberg, holm, max_t, sign_flip
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "rank_biased_overlap",
     "sign_flip",
     "spearman",
+    "top_k_overlap",
     "wilson",
 ]

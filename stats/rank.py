@@ -57,8 +57,24 @@ def rank_biased_overlap(scores: np.ndarray, against: np.ndarray) -> np.ndarray:
     shared = np.einsum("sdi,odi->sod", first, second) / depths
     weights = PERSISTENCE**depths
     overlap = (1 - PERSISTENCE) / PERSISTENCE * (shared @ weights) + shared[..., -1] * weights[-1]
-    constant = np.logical_or.outer(np.ptp(scores, axis=1) == 0, np.ptp(against, axis=1) == 0)
-    return np.where(constant, np.nan, overlap)
+    return np.where(_constant(scores, against), np.nan, overlap)
+
+
+def top_k_overlap(scores: np.ndarray, against: np.ndarray, *, k: int) -> np.ndarray:
+    """Share of the k highest that two rankings have in common: (score, other), from 0 to 1.
+
+    Tied items share the ranks they take. Two random rankings have k/n in common, of n items. NaN
+    where a row is constant, or there are no more than k items.
+    """
+    items = scores.shape[1]
+    if items <= k:
+        return np.full((len(scores), len(against)), np.nan)
+    first, second = (_membership(rows, np.array([k]))[:, 0] for rows in (scores, against))
+    return np.where(_constant(scores, against), np.nan, first @ second.T / k)
+
+
+def _constant(scores: np.ndarray, against: np.ndarray) -> np.ndarray:
+    return np.logical_or.outer(np.ptp(scores, axis=1) == 0, np.ptp(against, axis=1) == 0)
 
 
 def _centred(ranks: np.ndarray) -> np.ndarray:

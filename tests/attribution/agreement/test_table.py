@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bertology.attribution import Scores, agreement, judge
-from bertology.attribution.agreement import STATISTICS
+from bertology.attribution.agreement import DEFAULT
 from bertology.attribution.scores import ATTENTION, IMPORTANCE
 from bertology.attribution.words import Items
 from bertology.stats import kendall_tau_b
@@ -43,7 +43,7 @@ def test_a_score_agrees_with_itself_and_random_does_not() -> None:
     table = agreement(scores, range(200), seed=0)
     head = table[(table["score"] == "attention") & (table["layer"] == 0)]
     own = head[head["against"] == "leave_one_out"].set_index("statistic")["mean"]
-    assert own.to_dict() == pytest.approx(dict.fromkeys(STATISTICS, 1))
+    assert own.to_dict() == pytest.approx(dict.fromkeys(DEFAULT, 1))
     null_sd = np.sqrt(2 * (2 * 12 + 5) / (9 * 12 * 11))
     for name in ("random", "attention_mean", "position"):
         row = cell(table, name, "leave_one_out")
@@ -57,7 +57,7 @@ def test_signs_are_dropped() -> None:
     values = generator.random(9) + 0.1
     scores = [sentence(9, generator, leave_one_out=values, rollout=-values)]
     table = agreement(scores, [0], seed=0)
-    for statistic in STATISTICS:
+    for statistic in DEFAULT:
         mean = cell(table, "rollout", "leave_one_out", statistic)["mean"]
         assert mean == pytest.approx(1), statistic
 
@@ -70,8 +70,8 @@ def test_columns_and_order() -> None:
     ]  # fmt: skip
     assert not (table["score"] == table["against"]).any()
     assert table["layer"].notna().equals(table["score"] == "attention")
-    assert list(dict.fromkeys(table["statistic"])) == list(STATISTICS)
-    assert len(table) == len(STATISTICS) * 3 * (2 + len(NAMES) - 1)
+    assert list(dict.fromkeys(table["statistic"])) == list(DEFAULT)
+    assert len(table) == len(DEFAULT) * 3 * (2 + len(NAMES) - 1)
 
 
 def test_short_constant_and_missing_scores_are_left_out_and_counted() -> None:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .agreement import MIN_ITEMS
-from .erasing import Erase, delete, outcomes, substitute
-from .goals import probability
-from .means import Means, mean_over_units
-from .scores import ATTENTION, IMPORTANCE, Scores
-from .targets import Prepared
+from ..agreement import MIN_ITEMS
+from ..erasing import Erase, delete, outcomes, substitute
+from ..goals import probability
+from ..means import Means, mean_over_units
+from ..scores import ATTENTION, IMPORTANCE, Scores
+from ..targets import Prepared
 
 FRACTIONS = (0.1, 0.2, 0.5)
 REVERSED = "leave_one_out_reversed"
