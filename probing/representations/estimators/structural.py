@@ -1,7 +1,6 @@
 """Structural probes: a linear map under which squared distances or lengths are those of a tree."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from ....errors import BertologyError
 from .linear import HELD_OUT
 from .training import Schedule, as_array, as_tensor, batches, full_precision, seeded, train
+from .tree_batches import TreeBatch, tree_batches
 from .trees import (
     DepthScores,
     DistanceScores,
@@ -27,8 +27,8 @@ from .trees import (
     tree_distances,
 )
 
-#: Sentences a batch, and batches an epoch has at least.
-_BATCH, _STEPS = 20, 100
+#: Batches an epoch has at least.
+_STEPS = 100
 
 
 class _StructuralProbe(BaseEstimator):
@@ -67,7 +67,7 @@ class _StructuralProbe(BaseEstimator):
         golds = [type(self)._gold(sentence) for sentence in sentences]
         order = np.random.default_rng(self.seed).permutation(len(sentences))
         count = max(1, int(len(sentences) * HELD_OUT))
-        held, fitted = (_batches(golds, part, self.device) for part in np.split(order, [count]))
+        held, fitted = (tree_batches(golds, part, self.device) for part in np.split(order, [count]))
         generator = torch.Generator().manual_seed(self.seed)
 
         def epoch() -> Iterator[Tensor]:
@@ -87,7 +87,7 @@ class _StructuralProbe(BaseEstimator):
         self.projection_ = (weight / scaler.scale_).T
         return self
 
-    def _losses(self, projected: Tensor, batch: "_Batch") -> Tensor:
+    def _losses(self, projected: Tensor, batch: TreeBatch) -> Tensor:
         """The loss of each sentence (sentence,) of states (sentence, word, rank)."""
         raise NotImplementedError
 
@@ -172,7 +172,7 @@ class DistanceProbe(_StructuralProbe):
         """UUAS."""
         return self.scores(X, y, groups, scored).uuas
 
-    def _losses(self, projected: Tensor, batch: "_Batch") -> Tensor:
+    def _losses(self, projected: Tensor, batch: TreeBatch) -> Tensor:
         inner = projected @ projected.mT
         squares = inner.diagonal(dim1=1, dim2=2)
         distances = squares[:, :, None] + squares[:, None, :] - 2 * inner
@@ -230,51 +230,9 @@ class DepthProbe(_StructuralProbe):
         """The share of sentences whose root is found."""
         return self.scores(X, y, groups, scored).root_accuracy
 
-    def _losses(self, projected: Tensor, batch: "_Batch") -> Tensor:
+    def _losses(self, projected: Tensor, batch: TreeBatch) -> Tensor:
         deviations = ((projected**2).sum(2) - batch.gold).abs().masked_fill(~batch.words, 0.0)
         return deviations.sum(1) / batch.lengths
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Sentences side by side, padded at their ends."""
-
-    places: Tensor
-    """(sentence, word): the rows of the words among all states; 0 behind the end."""
-    words: Tensor
-    """(sentence, word): whether there is a word."""
-    gold: Tensor
-    """(sentence, word) or (sentence, word, word)."""
-
-    @property
-    def lengths(self) -> Tensor:
-        return self.words.sum(1)
-
-    @property
-    def pairs(self) -> Tensor:
-        return self.words[:, :, None] & self.words[:, None, :]
-
-
-def _batches(golds: Sequence[np.ndarray], part: np.ndarray, device: str) -> list[_Batch]:
-    """Some of the sentences, those of nearly one length together; of one length as in `part`."""
-    lengths = np.array([len(gold) for gold in golds])
-    offsets = np.cumsum(lengths) - lengths
-    ordered = part[np.argsort(lengths[part], kind="stable")]
-    found = []
-    for chosen in np.split(ordered, range(_BATCH, len(ordered), _BATCH)):
-        words = np.arange(lengths[chosen].max()) < lengths[chosen, None]
-        places = np.where(words, offsets[chosen, None] + np.arange(words.shape[1]), 0)
-        gold = np.zeros((len(chosen), *words.shape[1:] * golds[0].ndim))
-        for row, number in enumerate(chosen):
-            gold[row][tuple(map(slice, golds[number].shape))] = golds[number]
-        found.append(
-            _Batch(
-                torch.from_numpy(places).to(device),
-                torch.from_numpy(words).to(device),
-                as_tensor(gold, device),
-            )
-        )
-    return found
 
 
 def _start(hidden: int, rank: int) -> nn.Module:

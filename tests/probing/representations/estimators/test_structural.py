@@ -10,8 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bertology.errors import BertologyError
-from bertology.probing.representations.estimators import structural
 from bertology.probing.representations.estimators.structural import DepthProbe, DistanceProbe
+from bertology.probing.representations.estimators.tree_batches import tree_batches
 from bertology.probing.representations.estimators.trees import tree_depths, tree_distances
 
 LONGEST = 12
@@ -63,7 +63,7 @@ def test_edges_on_axes_are_the_tree_without_loss():
     assert (scores.uuas, depths.root_accuracy) == (1, 1)
     assert scores.dspr == pytest.approx(1) and depths.nspr == pytest.approx(1)
     for probe, gold in ((distance, tree_distances), (depth, tree_depths)):
-        for batch in structural._batches(list(map(gold, trees)), np.arange(40), "cpu"):
+        for batch in tree_batches(list(map(gold, trees)), np.arange(40), "cpu"):
             projected = torch.from_numpy(X).float()[batch.places]
             assert probe._losses(projected, batch).abs().max() == 0
 
@@ -72,9 +72,9 @@ def test_losses_are_those_of_the_paper():
     rng = np.random.default_rng(0)
     trees = [_heads(length, rng) for length in (3, 6, 4)]
     h = rng.standard_normal((13, 5))
-    (batch,) = structural._batches(list(map(tree_distances, trees)), np.arange(3), "cpu")
+    (batch,) = tree_batches(list(map(tree_distances, trees)), np.arange(3), "cpu")
     losses = DistanceProbe()._losses(torch.from_numpy(h)[batch.places], batch)
-    (batch_of_depths,) = structural._batches(list(map(tree_depths, trees)), np.arange(3), "cpu")
+    (batch_of_depths,) = tree_batches(list(map(tree_depths, trees)), np.arange(3), "cpu")
     of_depths = DepthProbe()._losses(torch.from_numpy(h)[batch_of_depths.places], batch_of_depths)
     # Batches are sorted by length.
     for row, (start, heads) in enumerate(((0, trees[0]), (9, trees[2]), (3, trees[1]))):
