@@ -1,0 +1,119 @@
+"""From the changes on each text to one table of means, baselines and tests."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ...stats import max_t
+from ..means import mean_over_units
+from ..targets import Prepared
+from .maps import DRAWN
+from .scrambling import Changes
+
+COLUMNS = (
+    "scope", "layer", "head", "map", "metric", "mean", "ci_low", "ci_high", "n", "baseline",
+    "difference", "difference_low", "difference_high", "p_adjusted", "descriptive",
+)  # fmt: skip
+#: Smaller differences are rounding. The test statistic has no scale, so it would take rounding
+#: that always goes one way for an effect.
+_ROUNDING = 1e-6
+
+
+def counterfactual_table(changes: Changes, units: Sequence[int], *, seed: int) -> pd.DataFrame:
+    """One row per scope, layer, head, map and metric; see `scramble`.
+
+    `mean` is how far the output moves under other attention, over `n` texts, draws being averaged
+    (metrics named `…_median` take the median of the draws of each text, as Jain & Wallace do);
+    `baseline` the same under random changes of the head outputs of equal norm; `difference` their
+    paired difference. Intervals: percentile bootstrap over units. `p_adjusted`: two-sided
+    sign-flips of units of the difference, with max-T over the rows of one scope, map and metric;
+    NaN where there is too little data (`descriptive`).
+    """
+    parts = []
+    for place, name in enumerate(changes.maps):
+        both = changes.scrambled[:, :, place], changes.noise[:, :, place]
+        parts.append(_rows(changes, changes.metric, name, *map(_mean, both), units, seed))
+        if name in DRAWN:
+            median = f"{changes.metric}_median"
+            parts.append(_rows(changes, median, name, *map(_median, both), units, seed))
+    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+
+
+def changes_by_text(changes: Changes, prepared: Prepared) -> pd.DataFrame:
+    """Means over draws of each text, `example,id,scope,layer,head,map,metric,value,baseline`."""
+    texts, cells, maps = changes.scrambled.shape[:3]
+    text, cell, which = (place.ravel() for place in np.indices((texts, cells, maps)))
+    table = pd.DataFrame({
+        "example": np.array(prepared.kept)[text],
+        "id": np.array([encoding.sentence.id for encoding in prepared.encodings])[text],
+        "scope": np.array([own.scope for own in changes.cells])[cell],
+        "layer": _counts([own.layer for own in changes.cells])[cell],
+        "head": _counts([own.head for own in changes.cells])[cell],
+        "map": np.array(changes.maps)[which],
+        "metric": changes.metric,
+        "value": _mean(changes.scrambled).ravel(),
+        "baseline": _mean(changes.noise).ravel(),
+    })  # fmt: skip
+    return table.dropna(subset=["value"]).reset_index(drop=True)
+
+
+def _rows(
+    changes: Changes,
+    metric: str,
+    name: str,
+    moved: np.ndarray,
+    baseline: np.ndarray,
+    units: Sequence[int],
+    seed: int,
+) -> pd.DataFrame:
+    """All cells of one map and metric; values are (text, cell)."""
+    difference = moved - baseline
+    means = [mean_over_units(values, units, seed) for values in (moved, baseline, difference)]
+    scopes = np.array([cell.scope for cell in changes.cells])
+    p = np.full(len(scopes), np.nan)
+    for scope in dict.fromkeys(scopes):
+        own = scopes == scope
+        if not means[0].descriptive[own].any():
+            p[own] = max_t(_unit_sums(difference[:, own], units), seed=seed)
+    return pd.DataFrame({
+        "scope": scopes,
+        "layer": _counts([cell.layer for cell in changes.cells]),
+        "head": _counts([cell.head for cell in changes.cells]),
+        "map": name,
+        "metric": metric,
+        "mean": means[0].mean,
+        "ci_low": means[0].low,
+        "ci_high": means[0].high,
+        "n": means[0].n,
+        "baseline": means[1].mean,
+        "difference": means[2].mean,
+        "difference_low": means[2].low,
+        "difference_high": means[2].high,
+        "p_adjusted": p,
+        "descriptive": means[0].descriptive,
+    })  # fmt: skip
+
+
+def _counts(numbers: Sequence[int | None]) -> pd.api.extensions.ExtensionArray:
+    return pd.array([pd.NA if number is None else number for number in numbers], dtype="Int64")
+
+
+def _unit_sums(values: np.ndarray, units: Sequence[int]) -> np.ndarray:
+    """Sums over the texts of each unit (unit, …); texts without a value are left out."""
+    known = np.where(np.isnan(values) | (np.abs(values) < _ROUNDING), 0.0, values)
+    place = np.unique(np.asarray(units), return_inverse=True)[1]
+    sums = np.zeros((place.max() + 1, *values.shape[1:]))
+    np.add.at(sums, place, known)
+    return sums
+
+
+def _mean(draws: np.ndarray) -> np.ndarray:
+    """Over the draws there are, of (…, draw); NaN where there is none."""
+    counts = (~np.isnan(draws)).sum(-1)
+    return np.where(counts, np.nansum(draws, -1, dtype=float) / np.maximum(counts, 1), np.nan)
+
+
+def _median(draws: np.ndarray) -> np.ndarray:
+    """Over the draws; maps that are drawn have every draw on every text."""
+    return np.median(draws.astype(float), -1)
