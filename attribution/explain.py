@@ -89,7 +89,7 @@ def explain(
         "too_short_for_agreement": sum(len(own.items) < MIN_ITEMS for own in scores),
         "goals": dict(Counter(goal.kind for goal in prepared.goals)),
         "fractions": list(FRACTIONS),
-        "integrated_gradients_most_steps": MOST + 1,
+        "integrated_gradients_most_steps": MOST,
         **_completeness_options(checks),
     }
     return Explanation(

@@ -29,6 +29,8 @@ class Gradients:
     """(batch, token, width), taken at the place that was asked for."""
     values: Tensor
     """(batch,): the target there."""
+    parameters: tuple[Tensor, ...] = ()
+    """The gradients of the sum of the targets with respect to parameters asked for."""
 
 
 def gradients(
@@ -36,6 +38,7 @@ def gradients(
     batch: Batch,
     goals: Sequence[Goal],
     place: Callable[[Tensor], Tensor] = torch.Tensor.detach,
+    parameters: Sequence[Tensor] = (),
 ) -> Gradients:
     """One forward and one backward pass.
 
@@ -53,12 +56,12 @@ def gradients(
         values = measure(model, batch, goals)
     embeddings, leaf = found
     if values.requires_grad:
-        (gradient,) = torch.autograd.grad(
-            values, leaf, torch.ones_like(values), materialize_grads=True
+        gradient, *others = torch.autograd.grad(
+            values, [leaf, *parameters], torch.ones_like(values), materialize_grads=True
         )
     else:
-        gradient = torch.zeros_like(leaf)
-    return Gradients(embeddings.float(), gradient.float(), values.detach())
+        gradient, *others = (torch.zeros_like(one) for one in (leaf, *parameters))
+    return Gradients(embeddings.float(), gradient.float(), values.detach(), tuple(others))
 
 
 def input_x_gradient(

@@ -1,4 +1,4 @@
-"""Integrated gradients, with as many steps for each text as completeness asks for."""
+"""Integrated gradients, with as many steps for each text, and where, as completeness asks for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,8 +18,9 @@ from .gradients import gradients, rows_of
 
 #: Scores that miss f(x) − f(x′) by more than this share are not integrated gradients.
 BOUND = 0.01
-#: Intervals of the path to begin with, and the most that a text may get.
-FEWEST, MOST = 8, 256
+#: Pieces of the path to begin with, and how many points a text may get before it is left as it
+#: is.
+PIECES, MOST = 4, 257
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,7 @@ class Integral:
     """(token,)."""
     completeness: Completeness
     steps: int
-    """Points of the path at which the gradient was taken: one forward and one backward pass
-    each."""
+    """Points of the path where the gradient was taken, by one forward and one backward pass."""
 
 
 def integrated_gradients(
@@ -87,32 +87,25 @@ def integrate(
     """Integrated gradients (Sundararajan et al. 2017, section 3).
 
     The path goes straight from the baseline to the word embeddings, special tokens included,
-    while position and type embeddings stay. The integral is Clenshaw–Curtis quadrature, which
-    has two advantages: doubling the intervals keeps every gradient already taken, and its ends
-    are x and x′, so that completeness is known without a further pass. Captum's
-    IntegratedGradients can add no steps to those it has taken; with as many it finds the same.
-
-    Every text begins with 8 intervals. Texts that are complete within `bound` leave, the others
-    double theirs, up to `most`. Points of all texts share the batches.
+    while position and type embeddings stay. It is integrated by Simpson's rule on pieces. The
+    target at both ends of a piece is known, so that completeness says how far each piece is off;
+    pieces that are off by more than their share of what `bound` allows are halved, and no
+    gradient is taken twice. A text leaves once the sizes of its pieces' errors add up to no more
+    than that, so that errors of opposite sign do not pass for none. Points of all texts share the
+    batches. (Captum's IntegratedGradients takes equally many steps for every text and cannot add
+    to those it has taken.)
 
     Args:
         baseline: see `baseline_embedding`.
-        bound: largest |Σ scores − (f(x) − f(x′))| over |f(x) − f(x′)|.
-        most: intervals at which a text is left as it is; a power of 2, at least 8.
+        bound: of |Σ scores − (f(x) − f(x′))| over |f(x) − f(x′)|.
+        most: a text with so many points is left as it is.
     """
     origin = baseline_embedding(model, baseline)
     paths = [_Path(encoding, goal) for encoding, goal in zip(encodings, goals, strict=True)]
-    waiting, intervals = paths, FEWEST
-    places = _places(intervals)
+    waiting = paths
     while waiting:
-        _take(model, waiting, places, origin, f"integrated gradients ({intervals} intervals)")
-        intervals *= 2
-        waiting = [
-            path
-            for path in waiting
-            if intervals <= most and not path.integral(bound).completeness.holds
-        ]
-        places = _places(intervals)[1::2]
+        _take(model, waiting, origin)
+        waiting = [path for path in waiting if path.refine(bound, most)]
     return [path.integral(bound) for path in paths]
 
 
@@ -141,61 +134,69 @@ def completeness(
 
 @dataclass
 class _Path:
-    """What is known of the path of one text."""
+    """What is known of the path of one text; places on it go from 0 (baseline) to 1 (text)."""
 
     encoding: Encoding
     goal: Goal
+    pieces: list[tuple[float, float]] = field(
+        default_factory=lambda: [(n / PIECES, (n + 1) / PIECES) for n in range(PIECES)]
+    )
+    """Halved again and again, so that their ends are exact as floats."""
     products: dict[float, np.ndarray] = field(default_factory=dict)
-    """From the place on the path, 0 to 1, to (x − x′) · ∂f there (token,)."""
+    """From the place to (x − x′) · ∂f there (token,)."""
     values: dict[float, float] = field(default_factory=dict)
     """From the place to the target there."""
 
+    def missing(self) -> list[float]:
+        """The places that Simpson's rule needs and that were not visited."""
+        places = {place for a, b in self.pieces for place in (a, (a + b) / 2, b)}
+        return sorted(places - self.products.keys())
+
+    def refine(self, bound: float, most: int) -> bool:
+        """Halve the pieces that are off by too much; whether there are any."""
+        errors = np.array([
+            abs(self._simpson(a, b).sum() - (self.values[b] - self.values[a]))
+            for a, b in self.pieces
+        ])  # fmt: skip
+        allowed = bound * abs(self.values[1.0] - self.values[0.0])
+        if errors.sum() <= allowed or len(self.products) >= most or not np.isfinite(errors).all():
+            return False
+        halved = errors > allowed / len(errors)
+        self.pieces = [
+            part
+            for (a, b), off in zip(self.pieces, halved, strict=True)
+            for part in ([(a, (a + b) / 2), ((a + b) / 2, b)] if off else [(a, b)])
+        ]
+        return True
+
     def integral(self, bound: float) -> Integral:
-        places = sorted(self.products)
-        scores = _weights(len(places) - 1) @ np.stack([self.products[p] for p in places])
-        difference = self.values[places[-1]] - self.values[places[0]]
+        scores = np.sum([self._simpson(a, b) for a, b in self.pieces], axis=0)
+        difference = self.values[1.0] - self.values[0.0]
         check = Completeness(float(scores.sum()), difference, bound)
-        return Integral(scores, check, len(places))
+        return Integral(scores, check, len(self.products))
+
+    def _simpson(self, a: float, b: float) -> np.ndarray:
+        ends = self.products[a] + self.products[b]
+        return (b - a) / 6 * (ends + 4 * self.products[(a + b) / 2])
 
 
-def _take(
-    model: Any, paths: Sequence[_Path], places: np.ndarray, origin: Tensor, description: str
-) -> None:
-    """Take the gradients at more places of each path."""
+def _take(model: Any, paths: Sequence[_Path], origin: Tensor) -> None:
+    """Take the gradients that the pieces of the paths need."""
 
     def run(batch: Batch, own: list[tuple[Goal, float]]) -> list[tuple[np.ndarray, float]]:
-        goals, parts = [goal for goal, _ in own], [part for _, part in own]
-        share = torch.tensor(parts, device=origin.device, dtype=origin.dtype)[:, None, None]
-        found = gradients(model, batch, goals, lambda x: torch.lerp(origin.expand_as(x), x, share))
+        goals, places = [goal for goal, _ in own], [place for _, place in own]
+        share = torch.tensor(places, device=origin.device, dtype=origin.dtype)[:, None, None]
+        found = gradients(model, batch, goals, lambda x: origin + share * (x - origin))
         products = ((found.embeddings - origin) * found.gradient).sum(-1)
         return list(zip(rows_of(products, batch), found.values.tolist(), strict=True))
 
-    points = [(path, place) for path in paths for place in places.tolist()]
+    points = [(path, place) for path in paths for place in path.missing()]
     taken = stream_with(
         model,
         [path.encoding for path, _ in points],
         [(path.goal, place) for path, place in points],
         run,
-        description=description,
+        description=f"integrated gradients ({len(paths)} texts)",
     )
     for (path, place), (product, value) in zip(points, taken, strict=True):
         path.products[place], path.values[place] = product, value
-
-
-def _places(intervals: int) -> np.ndarray:
-    """(intervals + 1,) points of Clenshaw–Curtis quadrature on [0, 1]; every second one is a
-    point of half as many intervals."""
-    # The quotients are equal floats when both are doubled, so that a place is its own key.
-    return (1 - np.cos(np.pi * (np.arange(intervals + 1) / intervals))) / 2
-
-
-def _weights(intervals: int) -> np.ndarray:
-    """(intervals + 1,) weights of Clenshaw–Curtis quadrature on [0, 1] (Waldvogel 2006); they
-    integrate cos(kθ) of the angle θ of the points exactly, up to k = `intervals`."""
-    terms = np.arange(0, intervals + 1, 2)
-    moments = np.full(len(terms), 2.0) / (1 - terms**2)
-    moments[[0, -1]] /= 2
-    angles = np.pi * np.arange(intervals + 1) / intervals
-    weights = np.cos(np.outer(angles, terms)) @ moments / intervals
-    weights[[0, -1]] /= 2
-    return weights

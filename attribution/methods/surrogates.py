@@ -1,0 +1,149 @@
+"""LIME and KernelSHAP: a linear model of what happens when words are taken away.
+
+Captum draws which words to keep and fits the linear model. It sees one number per word, 1 or 0;
+texts are erased and measured by the same operators as everywhere else, so that the attention
+mask always reaches the model. The draws of all texts are measured in common batches, each
+different one once: captum runs twice from the same seed, first to say what it will ask for.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from captum._utils.models.linear_model import SkLearnLinearRegression
+from captum.attr import KernelShap, Lime
+from torch import Tensor
+
+from ...corpora import Encoding
+from ...errors import AttributionError
+from ..erasing import operator_of, outcomes
+from ..goals import Goal, measure
+from ..words import Items, items_of
+from .draws import generator_of
+from .occlusion import to_tokens
+
+#: Samples of a text beyond two for each of its words.
+SAMPLES = 200
+
+Forward = Callable[[Tensor], Tensor]
+
+
+def lime(
+    model: Any,
+    encodings: Sequence[Encoding],
+    goals: Sequence[Goal],
+    *,
+    seed: int,
+    samples: int = SAMPLES,
+    operator: str | None = None,
+    unit: str = "word",
+) -> list[np.ndarray]:
+    """The weights of a local linear model (Ribeiro et al. 2016), one score per token (token,).
+
+    Words are kept with probability ½; a sample weighs exp(−d²/2) with d the cosine distance of
+    its 0/1 vector from all ones. Least squares without a penalty, so that an additive target is
+    recovered; other LIMEs shrink.
+
+    Args:
+        samples: drawn for each text beyond two per word; at most so many forward passes.
+        operator: what an absent word is, see `operator_of` (default: `mask`, or `pad` where the
+            tokenizer has no mask token).
+        unit: `word` or `token`; the tokens of a word share its score evenly.
+    """
+    build = partial(Lime, interpretable_model=SkLearnLinearRegression())
+    return _fit(model, encodings, goals, build, seed, samples, operator, unit, "LIME")
+
+
+def kernel_shap(
+    model: Any,
+    encodings: Sequence[Encoding],
+    goals: Sequence[Goal],
+    *,
+    seed: int,
+    samples: int = SAMPLES,
+    operator: str | None = None,
+    unit: str = "word",
+) -> list[np.ndarray]:
+    """Shapley values by weighted regression (Lundberg & Lee 2017), one per token (token,).
+
+    Sizes of the sets of words that are kept are drawn by the Shapley kernel. The whole and the
+    empty text weigh 10⁶, so the scores add up to f(x) − f(no words) within about 10⁻⁵.
+
+    Args:
+        samples, operator, unit: as for `lime`. Shap's own default is 2048 samples beyond two
+            per word.
+    """
+    return _fit(model, encodings, goals, KernelShap, seed, samples, operator, unit, "KernelSHAP")
+
+
+def reference_operator(tokenizer: Any) -> str:
+    """`mask`, or `pad` where the tokenizer has no mask token."""
+    return "pad" if tokenizer.mask_token_id is None else "mask"
+
+
+def _fit(
+    model: Any,
+    encodings: Sequence[Encoding],
+    goals: Sequence[Goal],
+    build: Callable[[Forward], Any],
+    seed: int,
+    samples: int,
+    operator: str | None,
+    unit: str,
+    description: str,
+) -> list[np.ndarray]:
+    if samples < 1:
+        raise AttributionError(f"samples is {samples}; give at least 1.")
+    name = operator or reference_operator(model.tokenizer)
+    erase = operator_of(name, model.tokenizer)
+    items = [items_of(e, goal, unit) for e, goal in zip(encodings, goals, strict=True)]
+    seeds = [int(generator_of(encoding, seed).integers(2**31)) for encoding in encodings]
+    fit = partial(_regress, build, samples)
+    asked: list[np.ndarray] = []
+
+    def note(kept: Tensor) -> Tensor:
+        asked.append(kept.bool().numpy())
+        return torch.zeros(len(kept))
+
+    for own, text in zip(items, seeds, strict=True):
+        fit(note, own, text)
+    values = outcomes(
+        model,
+        encodings,
+        goals,
+        [[_removed(row, own) for row in rows] for rows, own in zip(asked, items, strict=True)],
+        erase,
+        measure,
+        description=f"{description} ({name})",
+    )
+    return [
+        to_tokens(fit(partial(_given, value), own, text), own)
+        for value, own, text in zip(values, items, seeds, strict=True)
+    ]
+
+
+def _regress(
+    build: Callable[[Forward], Any], samples: int, forward: Forward, items: Items, seed: int
+) -> np.ndarray:
+    """One weight per item, by captum."""
+    count = samples + 2 * len(items)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        weights = build(forward).attribute(
+            torch.ones(1, len(items)),
+            baselines=torch.zeros(1, len(items)),
+            n_samples=count,
+            perturbations_per_eval=count,
+        )
+    return weights.squeeze(0).double().numpy()
+
+
+def _given(values: np.ndarray, kept: Tensor) -> Tensor:
+    return torch.from_numpy(values).float()
+
+
+def _removed(kept: np.ndarray, items: Items) -> np.ndarray:
+    """(token,) bool: the tokens of the items that are not kept (item,)."""
+    return (items.of_token >= 0) & ~kept[items.of_token]
