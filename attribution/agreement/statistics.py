@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from scipy.special import entr
 
 from ...stats import kendall_tau_b, rank_biased_overlap, spearman, top_k_overlap
 from ...stats.rank import PERSISTENCE
@@ -57,13 +58,12 @@ def divergence(scores: np.ndarray, against: np.ndarray) -> np.ndarray:
 
 
 def _chance_of_divergence(scores: np.ndarray, against: np.ndarray) -> np.ndarray:
-    # Every item of one is met by every item of the other equally often.
-    second = _distributions(against)[:, None, :, None]
-    chance = [
-        jensen_shannon(row[:, None, None], second).sum(1).mean(1) for row in _distributions(scores)
-    ]
-    found: np.ndarray = torch.stack(chance).numpy()
-    return found
+    # The divergence is the entropy of the middle minus the mean of the two entropies, and in the
+    # middle every item of one meets every item of the other equally often.
+    first, second = _distributions(scores).numpy(), _distributions(against).numpy()
+    middle = [entr((row[:, None] + second[:, None]) / 2).sum((1, 2)) for row in first]
+    own = np.add.outer(entr(first).sum(1), entr(second).sum(1)) / 2
+    return np.stack(middle) / scores.shape[1] - own
 
 
 def _distributions(scores: np.ndarray) -> torch.Tensor:

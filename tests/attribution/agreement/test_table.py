@@ -1,24 +1,18 @@
 """Agreement, on scores whose agreement is known."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from bertology.attribution import Scores, agreement, judge
+from bertology.attribution import AttributionError, Scores, agreement, judge
 from bertology.attribution.agreement import DEFAULT
+from bertology.attribution.floors import FLOORS, other_sentence_scores
 from bertology.attribution.scores import ATTENTION, IMPORTANCE
-from bertology.attribution.words import Items
-from bertology.stats import kendall_tau_b
 
+Make = Callable[..., Scores]
 NAMES = [*ATTENTION, *IMPORTANCE, "random", "position", "frequency", "other_sentence"]
-
-
-def sentence(length: int, generator: np.random.Generator, **given: np.ndarray) -> Scores:
-    """A sentence of random scores, except those given."""
-    words = Items(tuple(map(str, range(length))), np.arange(length), np.arange(length))
-    named = {name: given.get(name, generator.normal(size=length)) for name in NAMES}
-    heads = np.stack([named["leave_one_out"], generator.random(length)])
-    return Scores(words, np.array([0, 1]), np.array([0, 0]), heads, named)
 
 
 def cell(
@@ -29,17 +23,9 @@ def cell(
     return row
 
 
-def test_tau_of_the_worked_examples() -> None:
-    def tau(x: list[int], y: list[int]) -> float:
-        return kendall_tau_b(np.array([x]), np.array([y]))[0, 0]
-
-    assert tau([1, 2, 3, 4, 5], [2, 1, 4, 3, 5]) == pytest.approx(0.6)
-    assert tau([1, 1, 1, 2], [1, 2, 3, 4]) == pytest.approx(0.7071, abs=1e-4)
-
-
-def test_a_score_agrees_with_itself_and_random_does_not() -> None:
+def test_a_score_agrees_with_itself_and_random_does_not(make_sentence: Make) -> None:
     generator = np.random.default_rng(0)
-    scores = [sentence(12, generator) for _ in range(200)]
+    scores = [make_sentence(12, generator) for _ in range(200)]
     table = agreement(scores, range(200), seed=0)
     head = table[(table["score"] == "attention") & (table["layer"] == 0)]
     own = head[head["against"] == "leave_one_out"].set_index("statistic")["mean"]
@@ -52,19 +38,19 @@ def test_a_score_agrees_with_itself_and_random_does_not() -> None:
         assert row["n"] == 200 and not row["descriptive"]
 
 
-def test_signs_are_dropped() -> None:
+def test_signs_are_dropped(make_sentence: Make) -> None:
     generator = np.random.default_rng(0)
     values = generator.random(9) + 0.1
-    scores = [sentence(9, generator, leave_one_out=values, rollout=-values)]
+    scores = [make_sentence(9, generator, leave_one_out=values, rollout=-values)]
     table = agreement(scores, [0], seed=0)
     for statistic in DEFAULT:
         mean = cell(table, "rollout", "leave_one_out", statistic)["mean"]
         assert mean == pytest.approx(1), statistic
 
 
-def test_columns_and_order() -> None:
+def test_columns_and_order(make_sentence: Make) -> None:
     generator = np.random.default_rng(0)
-    table = agreement([sentence(8, generator)] * 3, range(3), seed=0)
+    table = agreement([make_sentence(8, generator)] * 3, range(3), seed=0)
     assert list(table.columns[:9]) == [
         "score", "against", "layer", "head", "statistic", "mean", "ci_low", "ci_high", "n",
     ]  # fmt: skip
@@ -74,9 +60,9 @@ def test_columns_and_order() -> None:
     assert len(table) == len(DEFAULT) * 3 * (2 + len(NAMES) - 1)
 
 
-def test_short_constant_and_missing_scores_are_left_out_and_counted() -> None:
+def test_short_constant_and_missing_scores_are_left_out_and_counted(make_sentence: Make) -> None:
     generator = np.random.default_rng(0)
-    scores = [sentence(length, generator) for length in (5, 8, 8, 9)]
+    scores = [make_sentence(length, generator) for length in (5, 8, 8, 9)]
     scores[1].named["rollout"] = np.ones(8)
     del scores[3].named["other_sentence"]
     table = agreement(scores, range(4), seed=0)
@@ -90,9 +76,9 @@ def test_short_constant_and_missing_scores_are_left_out_and_counted() -> None:
     assert counts == [(3, 0), (2, 1), (2, 1)]
 
 
-def test_no_sentence_long_enough_gives_empty_cells() -> None:
+def test_no_sentence_long_enough_gives_empty_cells(make_sentence: Make) -> None:
     generator = np.random.default_rng(0)
-    table = agreement([sentence(3, generator)] * 2, range(2), seed=0)
+    table = agreement([make_sentence(3, generator)] * 2, range(2), seed=0)
     assert table["mean"].isna().all()
     assert (table["n"] == 0).all()
 
@@ -107,7 +93,7 @@ def faithfulness_of(mean: float, low: float, high: float) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("strength", "outcome"), [(3.0, "supported"), (0.0, "refuted"), (0.16, "inconclusive")]
 )
-def test_verdict_on_planted_agreement(strength: float, outcome: str) -> None:
+def test_verdict_on_planted_agreement(strength: float, outcome: str, make_sentence: Make) -> None:
     generator = np.random.default_rng(1)
     scores = []
     for _ in range(120):
@@ -115,7 +101,9 @@ def test_verdict_on_planted_agreement(strength: float, outcome: str) -> None:
         noisy = strength * truth + generator.random(12)
         position = np.arange(12, 0, -1.0)
         scores.append(
-            sentence(12, generator, leave_one_out=truth, attention_mean=noisy, position=position)
+            make_sentence(
+                12, generator, leave_one_out=truth, attention_mean=noisy, position=position
+            )
         )
     table = agreement(scores, range(120), seed=0)
     verdict = judge(table, faithfulness_of(0.2, 0.1, 0.3))
@@ -126,14 +114,14 @@ def test_verdict_on_planted_agreement(strength: float, outcome: str) -> None:
     assert agrees.n == 120 and f"n = {agrees.n}" in agrees.sentence
 
 
-def test_best_floor_is_chosen_on_the_other_half() -> None:
+def test_best_floor_is_chosen_on_the_other_half(make_sentence: Make) -> None:
     generator = np.random.default_rng(2)
     scores = []
     for number in range(60):
         truth = generator.random(10)
         # Position is the best floor in the even sentences, frequency in the odd ones.
         best = "position" if number % 2 == 0 else "frequency"
-        scores.append(sentence(10, generator, leave_one_out=truth, **{best: truth}))
+        scores.append(make_sentence(10, generator, leave_one_out=truth, **{best: truth}))
     row = cell(agreement(scores, range(60), seed=0), "attention_mean", "leave_one_out")
     assert set(row["best_floor"].split(" / ")) == {"position", "frequency"}
     # A floor chosen and compared on the same half would have τ = 1.
@@ -149,16 +137,97 @@ def test_best_floor_is_chosen_on_the_other_half() -> None:
         ((0.06, 0.01, 0.1), "inconclusive"),
     ],
 )
-def test_verdict_on_faithfulness(interval: tuple[float, float, float], outcome: str) -> None:
+def test_verdict_on_faithfulness(
+    interval: tuple[float, float, float], outcome: str, make_sentence: Make
+) -> None:
     generator = np.random.default_rng(0)
-    table = agreement([sentence(8, generator) for _ in range(40)], range(40), seed=0)
+    table = agreement([make_sentence(8, generator) for _ in range(40)], range(40), seed=0)
     faithful = judge(table, faithfulness_of(*interval)).claims[1]
     assert faithful.outcome == outcome
 
 
-def test_too_few_sentences_settle_nothing() -> None:
+def test_too_few_sentences_settle_nothing(make_sentence: Make) -> None:
     generator = np.random.default_rng(0)
-    table = agreement([sentence(8, generator) for _ in range(5)], range(5), seed=0)
+    table = agreement([make_sentence(8, generator) for _ in range(5)], range(5), seed=0)
     claim = judge(table, faithfulness_of(0.2, 0.1, 0.3)).claims[0]
     assert claim.outcome == "inconclusive"
     assert "too few" in claim.sentence
+
+
+def test_null_is_the_same_head_of_another_text_of_equal_length(make_sentence: Make) -> None:
+    generator = np.random.default_rng(0)
+    # Every text has the same importance by place, so another text's map agrees fully.
+    places = np.arange(9) ** 2 + 1.0
+    by_place = [make_sentence(9, generator, leave_one_out=places) for _ in range(40)]
+    table = agreement([*by_place, make_sentence(8, generator)], range(41), seed=0)
+    heads = table[(table["against"] == "leave_one_out") & (table["statistic"] == "kendall_tau_b")]
+    own, other = (heads[heads["layer"] == layer].iloc[0] for layer in (0, 1))
+    assert own["mean"] == own["null"] == 1
+    assert (own["null_difference"], own["n"], own["null_n"]) == (0, 41, 40)
+    assert abs(other["null"]) < 4 * np.sqrt(2 * 23 / (9 * 9 * 8)) / np.sqrt(40)
+    # A text that importance does differ in tells the two apart.
+    differ = [make_sentence(9, generator) for _ in range(40)]
+    table = agreement(differ, range(40), seed=0)
+    row = table[(table["layer"] == 0) & (table["against"] == "leave_one_out")].iloc[0]
+    assert row["mean"] == 1 and row["null_low"] > 0.5
+
+
+def test_null_of_the_mean_attention_is_the_floor_of_other_sentences(make_sentence: Make) -> None:
+    generator = np.random.default_rng(3)
+    scores = [make_sentence(7, generator) for _ in range(12)]
+    found = other_sentence_scores(
+        [own.items for own in scores], [own.named["attention_mean"] for own in scores], seed=5
+    )
+    for own, other in zip(scores, found, strict=True):
+        assert other is not None
+        own.named["other_sentence"] = other
+    table = agreement(scores, range(12), seed=5)
+    floor = cell(table, "other_sentence", "leave_one_out")["mean"]
+    assert floor == pytest.approx(cell(table, "attention_mean", "leave_one_out")["null"])
+
+
+def test_signed_scores_are_ranked_with_their_sign(make_sentence: Make) -> None:
+    generator = np.random.default_rng(0)
+    values = generator.random(9) + 0.1
+    scores = [make_sentence(9, generator, leave_one_out=values, rollout=-values)]
+    table = agreement(scores, [0], seed=0, signed=True)
+    assert cell(table, "rollout", "leave_one_out")["mean"] == pytest.approx(-1)
+
+
+def test_the_closest_floor_is_the_one_of_least_divergence(make_sentence: Make) -> None:
+    generator = np.random.default_rng(0)
+    scores = []
+    for _ in range(10):
+        truth = generator.random(8)
+        scores.append(make_sentence(8, generator, leave_one_out=truth, frequency=truth))
+    table = agreement(scores, range(10), seed=0, statistics=["jensen_shannon"])
+    row = cell(table, "attention_mean", "leave_one_out", "jensen_shannon")
+    assert row["best_floor"] == "frequency"
+    assert row["difference"] == pytest.approx(row["mean"]) and row["mean"] > 0
+
+
+def test_scores_of_other_names_are_compared(make_sentence: Make) -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.random(8)
+    scores = [make_sentence(8, generator, leave_one_out=truth, alti=truth**2)]
+    table = agreement(scores, [0], seed=0, names=["alti"], against=["leave_one_out"])
+    assert set(table["score"]) == {"attention", "alti", *FLOORS}
+    assert cell(table, "alti", "leave_one_out")["mean"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"statistics": ["tau"]}, "statistic is 'tau'; give some of kendall_tau_b"),
+        ({"statistics": ["jensen_shannon"], "signed": True}, "knows no sign"),
+        ({"names": ["altii"]}, "score is 'altii', which no text has"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    options: dict[str, object], message: str, make_sentence: Make
+) -> None:
+    scores = [make_sentence(8, np.random.default_rng(0))]
+    with pytest.raises(AttributionError, match=message):
+        agreement(scores, [0], seed=0, **options)  # type: ignore[arg-type]
+    with pytest.raises(AttributionError, match="no scores"):
+        agreement([], [], seed=0)
