@@ -1,5 +1,6 @@
 """DeepLIFT, where it is exact."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,7 +52,9 @@ def deeplift(
             embeddings = word_embeddings(model.module)(batch.inputs["input_ids"])
             reference = origin.expand_as(embeddings).contiguous()
             difference = target(embeddings, rows) - target(reference, rows)
-        with torch.enable_grad():
+        with torch.enable_grad(), warnings.catch_warnings():
+            # Captum announces its hooks on every call.
+            warnings.simplefilter("ignore", UserWarning)
             scores = DeepLift(target).attribute(
                 embeddings, reference, additional_forward_args=(rows,)
             )

@@ -6,7 +6,9 @@ mask always reaches the model. The draws of all texts are measured in common bat
 different one once: captum runs twice from the same seed, first to say what it will ask for.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,7 +29,13 @@ from .occlusion import to_tokens
 #: Samples of a text beyond two for each of its words.
 SAMPLES = 200
 
+#: What the whole and the empty text weigh, as in captum; any other set of words at most 1.
+_ENDS = 1e6
+
 Forward = Callable[[Tensor], Tensor]
+#: Of a forward function, the number of words and the samples wanted: captum's method and how
+#: many samples it is to take.
+Build = Callable[[Forward, int, int], tuple[Any, int]]
 
 
 def lime(
@@ -52,8 +60,7 @@ def lime(
             tokenizer has no mask token).
         unit: `word` or `token`; the tokens of a word share its score evenly.
     """
-    build = partial(Lime, interpretable_model=SkLearnLinearRegression())
-    return _fit(model, encodings, goals, build, seed, samples, operator, unit, "LIME")
+    return _fit(model, encodings, goals, _lime, seed, samples, operator, unit, "LIME")
 
 
 def kernel_shap(
@@ -68,14 +75,16 @@ def kernel_shap(
 ) -> list[np.ndarray]:
     """Shapley values by weighted regression (Lundberg & Lee 2017), one per token (token,).
 
-    Sizes of the sets of words that are kept are drawn by the Shapley kernel. The whole and the
-    empty text weigh 10⁶, so the scores add up to f(x) − f(no words) within about 10⁻⁵.
+    Where there are no more sets of words than samples (7 words by default), each is measured
+    once and weighs what the Shapley kernel says, and the values are exact; else captum draws the
+    sets by that kernel. The whole and the empty text weigh 10⁶, so that the scores add up to
+    f(x) − f(no words) within about 10⁻⁵.
 
     Args:
         samples, operator, unit: as for `lime`. Shap's own default is 2048 samples beyond two
             per word.
     """
-    return _fit(model, encodings, goals, KernelShap, seed, samples, operator, unit, "KernelSHAP")
+    return _fit(model, encodings, goals, _kernel_shap, seed, samples, operator, unit, "KernelSHAP")
 
 
 def reference_operator(tokenizer: Any) -> str:
@@ -87,7 +96,7 @@ def _fit(
     model: Any,
     encodings: Sequence[Encoding],
     goals: Sequence[Goal],
-    build: Callable[[Forward], Any],
+    build: Build,
     seed: int,
     samples: int,
     operator: str | None,
@@ -124,20 +133,46 @@ def _fit(
     ]
 
 
-def _regress(
-    build: Callable[[Forward], Any], samples: int, forward: Forward, items: Items, seed: int
-) -> np.ndarray:
+def _regress(build: Build, samples: int, forward: Forward, items: Items, seed: int) -> np.ndarray:
     """One weight per item, by captum."""
-    count = samples + 2 * len(items)
+    method, count = build(forward, len(items), samples + 2 * len(items))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        weights = build(forward).attribute(
+        weights = method.attribute(
             torch.ones(1, len(items)),
             baselines=torch.zeros(1, len(items)),
             n_samples=count,
             perturbations_per_eval=count,
         )
     return weights.squeeze(0).double().numpy()
+
+
+def _lime(forward: Forward, words: int, samples: int) -> tuple[Any, int]:
+    return Lime(forward, interpretable_model=SkLearnLinearRegression()), samples
+
+
+def _kernel_shap(forward: Forward, words: int, samples: int) -> tuple[Any, int]:
+    if 2**words > samples:
+        return KernelShap(forward), samples
+    every_set = Lime(
+        forward,
+        interpretable_model=SkLearnLinearRegression(),
+        similarity_func=_shapley_kernel,
+        perturb_func=_every_set,
+    )
+    return every_set, 2**words
+
+
+def _every_set(text: Tensor, **_: Any) -> Iterator[Tensor]:
+    for kept in itertools.product((1, 0), repeat=text.shape[1]):
+        yield torch.tensor([kept])
+
+
+def _shapley_kernel(_: Tensor, __: Tensor, kept: Tensor, **___: Any) -> Tensor:
+    words, size = kept.shape[1], int(kept.sum())
+    if size in (0, words):
+        return torch.tensor([_ENDS])
+    return torch.tensor([(words - 1) / (math.comb(words, size) * size * (words - size))])
 
 
 def _given(values: np.ndarray, kept: Tensor) -> Tensor:
