@@ -135,8 +135,9 @@ def _dry_run(module: Any) -> tuple[_Run, Tensor]:
     finally:
         for handle in handles:
             handle.remove()
-    rows = trial.rows
-    return run, torch.ones(output.shape[:2], dtype=torch.bool) if rows is None else rows
+    if trial.rows is not None:
+        return run, trial.rows
+    return run, torch.ones(output.shape[:2], dtype=torch.bool, device=output.device)
 
 
 _ONLY = "only encoders whose layer norms follow each addition, as in BERT, are taken apart"
@@ -247,6 +248,7 @@ def _same(one: Tensor, other: Tensor, rows: Tensor) -> bool:
     """Whether two tensors (batch, token, …) are equal at the rows, up to rounding."""
     if one.shape != other.shape or one.shape[:2] != rows.shape:
         return False
+    tolerance = max(_TOLERANCE, 5 * torch.finfo(one.dtype).eps)
     one, other = one[rows].float(), other[rows].float()
     largest = max(1.0, other.abs().max().item())
-    return (one - other).abs().max().item() <= _TOLERANCE * largest
+    return (one - other).abs().max().item() <= tolerance * largest

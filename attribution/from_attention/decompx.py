@@ -59,6 +59,12 @@ def decompositions(
         CaptureError: the model is no such encoder.
     """
     for goal in goals:
+        if goal.function is not None or goal.quantity != "logit":
+            what = "function" if goal.function is not None else goal.quantity
+            raise AttributionError(
+                f"The target is a {what} ({goal.name}); DecompX takes apart a logit, a difference "
+                "of logits or an embedding, and nothing that is made of them."
+            )
         if goal.reference is None and np.count_nonzero(goal.rows) != 1:
             raise AttributionError(
                 f"The {goal.kind} {goal.name} is read from several rows of the last state by a "
@@ -163,7 +169,8 @@ def _of(call: HeadCall, text: int, keep: Tensor) -> HeadCall:
 
 def _refuse_rest(contributions: np.ndarray, goal: Goal, model: Any) -> None:
     missed = abs(contributions.sum() - goal.value)
-    if not missed <= _TOLERANCE * max(abs(goal.value), np.abs(contributions).max()):
+    tolerance = max(_TOLERANCE, 10 * torch.finfo(model.module.dtype).eps)
+    if not missed <= tolerance * max(abs(goal.value), np.abs(contributions).max()):
         raise AttributionError(
             f"The contributions of the tokens sum to {contributions.sum():.4g}, and the target "
             f"{goal.name} is {goal.value:.4g}: {model.name} computes something after its last "

@@ -122,16 +122,11 @@ def read_layers(
         "output_norm": [reads("added"), returns("returned"), lambda *_: finish()],
     }
     with torch.no_grad(), hooked(model.module, Hook(observe=attend)), ExitStack() as handles:
-        # Blocks may share their modules, which then are called once for each.
-        for parts in dict.fromkeys(map(_modules, encoder.blocks)):
-            for name, part in parts:
-                for hook in hooks.get(name, ()):
-                    handles.callback(part.register_forward_hook(hook).remove)
+        # A set, as blocks may share their modules.
+        for name, part in {(name, getattr(b, name)) for b in encoder.blocks for name in hooks}:
+            for hook in hooks[name]:
+                handles.callback(part.register_forward_hook(hook).remove)
         for part in encoder.head:
             handles.callback(part.register_forward_hook(head).remove)
         model.module(**batch.inputs)
     return calls
-
-
-def _modules(parts: Parts) -> tuple[tuple[str, Any], ...]:
-    return tuple((name, part) for name, part in vars(parts).items() if name != "heads")
