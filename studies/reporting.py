@@ -17,7 +17,7 @@ from ..errors import CorpusError
 from ..models import LoadedModel
 from ..models.demo import DESCRIPTION, WEIGHTS_SHA256
 from ..probing.heads import HeadAnalysis, analyse_heads
-from ..probing.representations import Probes, probe, split_documents
+from ..probing.representations import TASKS, Probes, probe, split_documents
 from .examples import shown_examples
 from .notes import plain_warnings
 from .page import draw, render, table_rows
@@ -131,11 +131,12 @@ def build_report(
 
 
 def _layers(model: LoadedModel, corpus: Corpus, run: Run, seed: int) -> Probes | None:
-    tasks = [task for task in _TASKS if any(s.upos if task == "upos" else s.deprels
-                                            for s in corpus.sentences)]  # fmt: skip
-    if not tasks:
+    if len(corpus) < 2:
         return None
     train, evaluate = split_documents(corpus.first(PROBED_SENTENCES))
+    tasks = [task for task in _TASKS if _is_enough(task, train) and _is_enough(task, evaluate, 1)]
+    if not tasks:
+        return None
     with plain_warnings():
         return run.result(
             "layers",
@@ -145,6 +146,12 @@ def _layers(model: LoadedModel, corpus: Corpus, run: Run, seed: int) -> Probes |
                 model, train, evaluate, tasks=tasks, controls=(), training_samples=0, seed=seed
             ),
         )
+
+
+def _is_enough(task: str, part: Corpus, per_class: int = 2) -> bool:
+    """Whether a part has two labels of a task, and so many items for each as probes ask for."""
+    labels = [item.label for sentence in part.sentences for item in TASKS[task].items(sentence)]
+    return len(set(labels)) > 1 and len(labels) >= per_class * len(set(labels))
 
 
 def _drawn(corpus: Corpus, count: int, seed: int) -> Examples:

@@ -88,7 +88,7 @@ def answer_heads(heads: HeadAnalysis) -> str:
 def answer_layers(probes: Probes | None) -> str:
     """One sentence on what the layers know."""
     if probes is None:
-        return "What the layers know was not asked: this text has no annotation to probe for."
+        return "What the layers know was not asked: this text has too little annotation."
     parts = []
     for task, table in probes.best[probes.best["against"] == "lookup"].groupby("task", sort=False):
         best = table[table["probe"] == "linear"].iloc[0]
