@@ -80,6 +80,14 @@ def random_directions(like: Tensor, real: Tensor | None, seed: str, texts: Tenso
     return normal / normal.norm(dim=-1, keepdim=True)
 
 
+def normal_draw(
+    seed: str, attention: Tensor, visible: Tensor, real: Tensor | None, texts: Tensor
+) -> Tensor:
+    """A standard normal number for each attention weight, (batch, head, query, key)."""
+    where = places(attention, visible, real)
+    return torch.erfinv(2 * _uniform_draw(seed, texts[:, None, None, None], *where) - 1) * 2**0.5
+
+
 def _uniform_draw(seed: str, *where: Tensor) -> Tensor:
     """Numbers between 0 and 1, neither included; float64 where the device has it."""
     kind = torch.float32 if where[0].device.type == "mps" else torch.float64

@@ -10,6 +10,7 @@ from ..means import mean_over_units
 from ..targets import Prepared
 from .maps import DRAWN
 from .scrambling import Changes
+from .search import Alternatives
 
 COLUMNS = (
     "scope", "layer", "head", "map", "metric", "mean", "ci_low", "ci_high", "n", "baseline",
@@ -38,6 +39,40 @@ def counterfactual_table(changes: Changes, units: Sequence[int], *, seed: int) -
             median = f"{changes.metric}_median"
             parts.append(_rows(changes, median, name, *map(_median, both), units, seed))
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+
+
+def epsilon_table(found: Alternatives, units: Sequence[int], *, seed: int) -> pd.DataFrame:
+    """How far attention can go within each ε; see `search_alternatives`.
+
+    Returns:
+        `scope,layer,statistic,epsilon,mean,ci_low,ci_high,n,bound,moved,descriptive`, a row per
+        layer searched, statistic (`jsd`, `read_jsd`: nats, at most ln 2 = .693) and ε. `bound`
+        is the mean of what could be reached with the output free, `moved` of how far the output
+        moved. Intervals: percentile bootstrap over units. What is found depends on the budget of
+        the search and is to be read against the divergence between seeds (`seed_variance`).
+    """
+    parts = []
+    for statistic, values, bound in (
+        ("jsd", found.jsd, found.bound),
+        ("read_jsd", found.read_jsd, found.read_bound),
+    ):
+        means = mean_over_units(values, units, seed)
+        layer, which = (place.ravel() for place in np.indices(values.shape[1:]))
+        part = pd.DataFrame({
+            "scope": np.where([own is None for own in found.layers], "all", "layer")[layer],
+            "layer": _counts(found.layers)[layer],
+            "statistic": statistic,
+            "epsilon": np.array(found.epsilons)[which],
+            "mean": means.mean.ravel(),
+            "ci_low": means.low.ravel(),
+            "ci_high": means.high.ravel(),
+            "n": means.n.ravel(),
+            "bound": bound.mean(0, dtype=float)[layer],
+            "moved": found.moved.mean(0, dtype=float).ravel(),
+            "descriptive": means.descriptive.ravel(),
+        })  # fmt: skip
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
 
 
 def changes_by_text(changes: Changes, prepared: Prepared) -> pd.DataFrame:

@@ -76,7 +76,7 @@ def removal_shares(
             ],
         }
         shares[number] = [
-            _mean_share([_share(network, instance, order) for order in orders[name]])
+            mean_share([_share(network, instance, order) for order in orders[name]])
             for name in ORDERS
         ]
     long_enough = np.array([len(instance.attention) >= 2 for instance in instances])
@@ -88,7 +88,7 @@ def removal_shares(
     })  # fmt: skip
 
 
-def _mean_share(shares: Sequence[float]) -> float:
+def mean_share(shares: Sequence[float]) -> float:
     """Over the draws in which the decision flips; NaN where it never does."""
     flipped = [share for share in shares if not np.isnan(share)]
     return float(np.mean(flipped)) if flipped else np.nan

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from bertology.attribution.counterfactual.scrambling import Cell, Changes
+from bertology.attribution.counterfactual.search import Alternatives
 from bertology.attribution.counterfactual.table import (
     COLUMNS,
     changes_by_text,
     counterfactual_table,
+    epsilon_table,
 )
 from bertology.stats import max_t
 
@@ -79,3 +81,22 @@ def test_texts_without_the_map_have_no_row() -> None:
     assert row["id"] == "s1" and row["layer"] == 0
     assert row["value"] == pytest.approx(own.scrambled[1, 2, 1, 0])
     assert row["baseline"] == pytest.approx(own.noise[1, 2, 1].mean())
+
+
+def test_epsilon_curves() -> None:
+    generator = np.random.default_rng(0)
+    jsd, read, moved = np.sort(generator.uniform(0, 0.6, (3, 40, 2, 3)), axis=-1)
+    bound, read_bound = generator.uniform(0.6, 0.69, (2, 40, 2))
+    found = Alternatives("total_variation", (None, 4), (0.01, 0.1, 1.0), 10, 1, jsd, read, moved,
+                         bound, read_bound)  # fmt: skip
+    table = epsilon_table(found, range(40), seed=0)
+    assert len(table) == 2 * 2 * 3
+    row = table[(table["layer"] == 4) & (table["statistic"] == "read_jsd")].iloc[1]
+    assert (row["scope"], row["epsilon"], row["n"]) == ("layer", 0.1, 40)
+    assert row["mean"] == pytest.approx(read[:, 1, 1].mean())
+    assert row["bound"] == pytest.approx(read_bound[:, 1].mean())
+    assert row["moved"] == pytest.approx(moved[:, 1, 1].mean())
+    assert row["ci_low"] < row["mean"] < row["ci_high"] and not row["descriptive"]
+    everywhere = table[table["scope"] == "all"]
+    assert everywhere["layer"].isna().all()
+    np.testing.assert_allclose(everywhere["mean"][:3], jsd[:, 0].mean(0))
