@@ -1,4 +1,4 @@
-"""Faithfulness: what happens to the prediction when the highest-scored words are erased."""
+"""What happens to the prediction when the highest-scored words are erased, or all others."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,23 +6,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..agreement import MIN_ITEMS
-from ..erasing import Erase, delete, outcomes, substitute
+from ...errors import AttributionError
+from ..erasing import outcomes
 from ..goals import probability
-from ..means import Means, mean_over_units
-from ..scores import ATTENTION, IMPORTANCE, Scores
+from ..scores import SCORES, Scores
 from ..targets import Prepared
+from ..words import Items
+from .rankings import (
+    FLOOR,
+    erasers,
+    long_enough,
+    orders,
+    rankings_of,
+    rows_of,
+    table_of,
+    tie_breaker,
+)
 
 FRACTIONS = (0.1, 0.2, 0.5)
-REVERSED = "leave_one_out_reversed"
-FLOOR = "random"
-RANKED = (*ATTENTION, *IMPORTANCE, REVERSED, FLOOR)
+#: The thresholds of DeYoung et al. 2020.
+DEYOUNG = (0.01, 0.05, 0.1, 0.2, 0.5)
 METRICS = ("comprehensiveness", "sufficiency")
 ADVANTAGE = "advantage"
-COLUMNS = (
-    "score", "metric", "operator", "mean", "ci_low", "ci_high", "n", "descriptive",
-    "difference", "difference_low", "difference_high",
-)  # fmt: skip
+#: How drops are averaged; see `faithfulness`.
+AVERAGES = ("thresholds", "with_none")
 
 
 def faithfulness(
@@ -32,31 +39,53 @@ def faithfulness(
     units: Sequence[int],
     *,
     seed: int,
+    names: Sequence[str] = SCORES,
+    operators: Sequence[str] | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+    average: str = "thresholds",
 ) -> pd.DataFrame:
     """Comprehensiveness and sufficiency (DeYoung et al. 2020, section 4) of each ranking.
 
     p(x) − p(x without the top words), and p(x) − p(only the top words), averaged over the top
-    10, 20 and 50 % of the words (at least one; no k = 0 term). High comprehensiveness and low
-    sufficiency are good. p is the probability of the predicted class or token; for an embedding
-    the projection divided by its intact value, for a pair the cosine. Scores rank with their
-    sign, highest first, because erasing evidence against the target raises p; ties are broken
-    at random. Operators: `delete`, and `mask` (`pad` where the tokenizer has no mask token).
+    10, 20 and 50 % of the words (at least one). High comprehensiveness and low sufficiency are
+    good. p is the probability of the predicted class or token; for an embedding the projection
+    divided by its intact value, for a pair the cosine. Scores rank with their sign, highest
+    first, because erasing evidence against the target raises p; ties are broken at random.
+    Baselines are the reversed leave-one-out, the position, the frequency and a random ranking.
 
     `advantage`, over all operators: the mean of how much comprehensiveness rises and how much
     sufficiency falls against a random ranking.
+
+    Args:
+        names: the scores to rank by, by their names in `Scores.named`.
+        operators: how words are erased, see `operator_of`; `delete` and `mask` unless given
+            (`pad` where the tokenizer has no mask token). Their values do not compare.
+        fractions: shares of the words, above 0 and up to 1; `DEYOUNG` has those of the paper.
+        average: over the `thresholds`, as the code of the paper does, or `with_none`, where a
+            top of no words counts as one more threshold, as the paper has it: nothing is erased
+            for comprehensiveness, and for sufficiency every word.
 
     Returns:
         `score,metric,operator,mean,ci_low,ci_high,n,descriptive,difference,difference_low,
         difference_high`; `difference` is the paired difference to the random ranking. Sentences
         under 6 items, and rankings that a sentence lacks, are left out.
+
+    Raises:
+        AttributionError: an unknown score, operator or average, a fraction out of range, or
+            nothing would be left of a text.
     """
-    kept = [n for n, own in enumerate(scores) if len(own.items) >= MIN_ITEMS]
-    operators = _operators(model.tokenizer)
-    drops = np.full((len(scores), len(operators), len(RANKED), 2), np.nan)
-    # A stream of its own: with the seed alone, ties would fall in the order of the random floor.
-    generator = np.random.default_rng([seed, 1])
-    removals = [_removals(scores[n], generator) for n in kept]
-    for place, (name, erase) in enumerate(operators.items()):
+    _check(fractions, average)
+    ranked = rankings_of(names, scores)
+    chosen = erasers(model.tokenizer, operators)
+    kept = long_enough(scores)
+    drops = np.full((len(METRICS), len(chosen), len(scores), len(ranked)), np.nan)
+    generator = tie_breaker(seed)
+    ordered = [orders(scores[n], ranked, generator) for n in kept]
+    shares = (0.0, *fractions) if average == "with_none" else tuple(fractions)
+    removals = [
+        _removals(scores[n].items, own, shares) for n, own in zip(kept, ordered, strict=True)
+    ]
+    for place, (name, erase) in enumerate(chosen.items()):
         values = outcomes(
             model,
             [prepared.encodings[n] for n in kept],
@@ -66,69 +95,59 @@ def faithfulness(
             probability,
             description=f"faithfulness ({name})",
         )
-        for n, value in zip(kept, values, strict=True):
-            erased = value[1:].reshape(len(RANKED), 2, len(FRACTIONS))
-            drops[n, place] = value[0] - erased.mean(-1)
-            drops[n, place, [_ranking(scores[n], name) is None for name in RANKED]] = np.nan
-    return _table(drops, list(operators), units, seed)
+        for n, own, value in zip(kept, ordered, values, strict=True):
+            erased = value[1:].reshape(-1, len(METRICS), len(shares)).mean(2)
+            there = [order is not None for order in own]
+            drops[:, place, n, there] = (value[0] - erased).T
+    return _table(drops, ranked, list(chosen), units, seed)
 
 
-def _operators(tokenizer: Any) -> dict[str, Erase]:
-    if tokenizer.mask_token_id is not None:
-        return {"delete": delete, "mask": substitute(tokenizer.mask_token_id)}
-    if tokenizer.pad_token_id is not None:
-        return {"delete": delete, "pad": substitute(tokenizer.pad_token_id)}
-    return {"delete": delete}
+def _check(fractions: Sequence[float], average: str) -> None:
+    if average not in AVERAGES:
+        raise AttributionError(f"average is {average!r}; give one of {', '.join(AVERAGES)}.")
+    if not fractions or not all(0 < share <= 1 for share in fractions):
+        raise AttributionError(
+            f"fractions are {tuple(fractions)}; give shares of the words above 0 and up to 1."
+        )
 
 
-def _removals(scores: Scores, generator: np.random.Generator) -> list[np.ndarray]:
+def _removals(
+    items: Items, ordered: Sequence[np.ndarray | None], shares: Sequence[float]
+) -> list[np.ndarray]:
     """Token masks: nothing, then for each ranking the top words, then all but the top words."""
-    items = scores.items
     removals = [np.zeros(len(items.of_token), dtype=bool)]
-    ties = generator.random(len(items))
-    for name in RANKED:
-        score = _ranking(scores, name)
-        if score is None:  # erases nothing here and is left out of the means
-            removals += [removals[0]] * (2 * len(FRACTIONS))
-            continue
-        order = np.lexsort((ties, -score))
-        # Half a word counts as one; Python's own rounding would send .5 to the even number.
-        tops = [order[: max(1, int(share * len(items) + 0.5))] for share in FRACTIONS]
-        removals += [np.isin(items.of_token, top) for top in tops]
-        removals += [(items.of_token >= 0) & ~np.isin(items.of_token, top) for top in tops]
+    for order in ordered:
+        if order is not None:
+            tops = [order[: top_of(share, len(items))] for share in shares]
+            removals += [np.isin(items.of_token, top) for top in tops]
+            removals += [(items.of_token >= 0) & ~np.isin(items.of_token, top) for top in tops]
     return removals
 
 
-def _ranking(scores: Scores, name: str) -> np.ndarray | None:
-    if name == REVERSED:
-        return -scores.named["leave_one_out"]
-    return scores.named.get(name)
+def top_of(share: float, items: int) -> int:
+    """How many items are the top; at least one, and none only for a share of 0."""
+    # Half a word counts as one; Python's own rounding would send .5 to the even number.
+    return max(1, int(share * items + 0.5)) if share else 0
 
 
 def _table(
-    drops: np.ndarray, operators: list[str], units: Sequence[int], seed: int
+    drops: np.ndarray,
+    ranked: Sequence[str],
+    operators: Sequence[str],
+    units: Sequence[int],
+    seed: int,
 ) -> pd.DataFrame:
-    """Rows from the drops of p: (sentence, operator, ranking, metric)."""
-    to_floor = drops - drops[:, :, [RANKED.index(FLOOR)]]
-    advantage = (to_floor[..., 0] - to_floor[..., 1]).mean(1) / 2
-    means = mean_over_units(drops, units, seed)
-    gains = mean_over_units(to_floor, units, seed)
-    overall = mean_over_units(advantage, units, seed)
-    rows: list[tuple[Any, ...]] = []
-    for s, score in enumerate(RANKED):
-        for m, metric in enumerate(METRICS):
-            for o, operator in enumerate(operators):
-                at = o, s, m
-                own = _row(score, metric, operator, means, at)
-                rows.append((*own, gains.mean[at], gains.low[at], gains.high[at]))
-        if score != FLOOR:
-            own = _row(score, ADVANTAGE, "all", overall, (s,))
-            rows.append((*own, np.nan, np.nan, np.nan))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _row(
-    score: str, metric: str, operator: str, means: Means, at: tuple[int, ...]
-) -> tuple[Any, ...]:
-    ends = means.mean[at], means.low[at], means.high[at]
-    return score, metric, operator, *ends, means.n[at], means.descriptive[at]
+    """Rows from the drops of p: (metric, operator, sentence, ranking)."""
+    rows = [
+        row
+        for m, metric in enumerate(METRICS)
+        for o, operator in enumerate(operators)
+        for row in rows_of(drops[m, o], ranked, metric, operator, units, seed)
+    ]
+    to_floor = drops - drops[..., [ranked.index(FLOOR)]]
+    advantage = (to_floor[0] - to_floor[1]).mean(0) / 2
+    for row in rows_of(advantage, ranked, ADVANTAGE, "all", units, seed):
+        if row[0] != FLOOR:
+            # It is a difference itself.
+            rows.append((*row[:8], np.nan, np.nan, np.nan))
+    return table_of(rows)
