@@ -18,7 +18,7 @@ from ..estimators.mlp import MLPProbe
 from ..items import items_of, pooled
 from ..splits import check_apart
 from ..states import States, states_of_model
-from ..tasks import Task
+from ..tasks import Task, task_of
 from .eraser import Eraser
 from .family import CONTROLS, ERASERS, fit_family
 from .leace import concept_erasure
@@ -64,11 +64,11 @@ def erase_and_measure(
     model: LoadedModel,
     train: Corpus,
     evaluate: Corpus,
-    task: Task,
+    task: str | Task,
     layers: Sequence[int],
     *,
     seed: int = 0,
-    other_task: Task | None = None,
+    other_task: str | Task | None = None,
     draws: int = MIN_DRAWS,
     affine: bool = True,
     probes: Mapping[str, ClassifierMixin] | None = None,
@@ -84,7 +84,8 @@ def erase_and_measure(
     each sentence, masked one at a time, a causal one every next token.
 
     Args:
-        task: with one span for each item: of words or of sentences.
+        task: a name such as `upos`, or a task of your own, with one span for each item: of words
+            or of sentences.
         layers: hidden states: 0 is what the first block reads, k+1 the output of block k.
         other_task: probed as well, to see what else is lost.
         draws: of each control, at least 3.
@@ -101,7 +102,7 @@ def erase_and_measure(
         CaptureError: the hidden states cannot be had.
     """
     concept_erasure()
-    tasks = [task] if other_task is None else [task, other_task]
+    tasks = [task_of(each) for each in (task, other_task) if each is not None]
     last = _check(model, tasks, layers, draws)
     check_apart(train, evaluate)
     wanted = sorted({*layers, last})
@@ -109,7 +110,7 @@ def erase_and_measure(
     texts = [_text(model, states, tasks) for states in (learned, scored)]
     for asked in tasks:
         check_items(*(text.items[asked.name] for text in texts))
-    items = texts[0].items[task.name]
+    items = texts[0].items[tasks[0].name]
     questions = questions_of(model, texts[1].encodings, seed=seed)
     chosen = default_probes(model, seed) if probes is None else dict(probes)
     order = list(dict.fromkeys(layers))
@@ -140,14 +141,14 @@ def erase_and_measure(
                     scores += probing.scores(last, intact[last], probing.right(after), counts)
                 scores += prediction_scores(model, questions, scored.units, layer, family)
                 for score in scores:
-                    rows += rows_of(task.name, layer, family, score, seed=seed)
+                    rows += rows_of(tasks[0].name, layer, family, score, seed=seed)
     return Erasure(
         table=table_of(rows),
         provenance=provenance(
             model, evaluate, seed=seed, skipped=[list(pair) for pair in scored.skipped],
             train=train.name, train_sha256=train.sha256, train_sentences=len(train),
             train_items=len(items), train_skipped=[list(pair) for pair in learned.skipped],
-            task=task.name, other_task=None if other_task is None else other_task.name,
+            task=tasks[0].name, other_task=None if len(tasks) == 1 else tasks[1].name,
             layers=order, draws=draws, affine=affine, masked_words=MASKED_WORDS,
             probes={name: repr(probe) for name, probe in chosen.items()},
         ),

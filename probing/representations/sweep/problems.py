@@ -12,7 +12,7 @@ from ..checks import check_items
 from ..controls import ControlTask
 from ..items import Items, items_of
 from ..states import States
-from ..tasks import Task, task_named
+from ..tasks import Task, task_of
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def chosen_tasks(tasks: Sequence[str | Task]) -> list[Task]:
     """
     if not tasks or isinstance(tasks, str):
         raise BertologyError(f"tasks is {tasks!r}; give a sequence of names such as ('upos',).")
-    chosen = [task_named(task) if isinstance(task, str) else task for task in dict.fromkeys(tasks)]
+    chosen = [task_of(task) for task in dict.fromkeys(tasks)]
     names = [task.name for task in chosen]
     if len(set(names)) < len(names):
         raise BertologyError(f"Two tasks have one name ({', '.join(names)}); rename one of them.")

@@ -7,7 +7,7 @@ A new task is a function of a sentence:
 
 from .bigrams import shift_bigrams
 from .pairs import proto_role_task
-from .registry import TASKS, task_named
+from .registry import TASKS, task_named, task_of
 from .task import UNLABELLED, Item, Task, sentence_task, word_task
 from .words import features_task
 
@@ -21,5 +21,6 @@ __all__ = [
     "sentence_task",
     "shift_bigrams",
     "task_named",
+    "task_of",
     "word_task",
 ]

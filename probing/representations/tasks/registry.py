@@ -30,3 +30,12 @@ def task_named(name: str) -> Task:
         return FAMILIES[family][1](member)
     known = ", ".join((*TASKS, *(shown for shown, _ in FAMILIES.values())))
     raise BertologyError(f"The task {name!r} is unknown; choose from {known}.")
+
+
+def task_of(task: str | Task) -> Task:
+    """A task by its name, or as it is.
+
+    Raises:
+        BertologyError: there is no task of this name.
+    """
+    return task_named(task) if isinstance(task, str) else task
