@@ -16,9 +16,9 @@ from ..results import Result
 from .agreement import MIN_ITEMS, agreement
 from .faithfulness import FRACTIONS, faithfulness
 from .methods.integrated import MOST, Completeness
-from .scores import Scores, score_all
+from .scores import AVAILABLE, IMPORTANCE, SCORES, Scores, score_all
 from .targets import Prepared, prepare
-from .verdict import Verdict, judge
+from .verdict import Declaration, Verdict, judge
 from .words import UNITS
 
 
@@ -64,6 +64,7 @@ def explain(
     target: str | None = None,
     foil: str | None = None,
     unit: str = "word",
+    names: Sequence[str] = SCORES,
     seed: int = 0,
 ) -> Explanation:
     """Which words the model's behaviour rests on, and whether attention says the same.
@@ -71,15 +72,18 @@ def explain(
     Args:
         target, foil: see `prepare`.
         unit: what is scored, `word` or `token`.
+        names: the scores, some of `scores.AVAILABLE`, with those that the verdict is about.
 
     Raises:
-        AttributionError: a target the model does not have, or no example it can read.
+        AttributionError: a target the model does not have, an unknown score, or no example it
+            can read.
         CaptureError: the model's attention cannot be captured.
     """
     if unit not in UNITS:
         raise AttributionError(f"unit is {unit!r}; give one of {', '.join(UNITS)}.")
+    _check_names(names)
     prepared = prepare(model, examples.examples, target=target, foil=foil, seed=seed)
-    scores, checks = score_all(model, prepared, unit=unit, seed=seed)
+    scores, checks = score_all(model, prepared, unit=unit, names=names, seed=seed)
     units = units_of([e.sentence for e in prepared.encodings], examples.unit)
     options = {
         "target": target,
@@ -87,21 +91,40 @@ def explain(
         "scored": unit,
         "min_items": MIN_ITEMS,
         "too_short_for_agreement": sum(len(own.items) < MIN_ITEMS for own in scores),
+        "scores": list(names),
         "goals": dict(Counter(goal.kind for goal in prepared.goals)),
         "fractions": list(FRACTIONS),
         "integrated_gradients_most_steps": MOST,
         **_completeness_options(checks),
     }
     return Explanation(
-        table=agreement(scores, units, seed=seed),
-        faithfulness=faithfulness(model, prepared, scores, units, seed=seed),
+        table=agreement(
+            scores,
+            units,
+            seed=seed,
+            names=names,
+            against=[name for name in IMPORTANCE if name in names],
+        ),
+        faithfulness=faithfulness(model, prepared, scores, units, seed=seed, names=names),
         scores=_score_table(prepared, scores),
         goals=_goal_table(prepared),
         provenance=provenance(model, examples, seed=seed, skipped=prepared.skipped, **options),
     )
 
 
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse, before any work, scores that are unknown or too few for the verdict."""
+    for name in names:
+        if name not in AVAILABLE:
+            raise AttributionError(f"score is {name!r}; give some of {', '.join(AVAILABLE)}.")
+    for name in (Declaration.score, Declaration.reference):
+        if name not in names:
+            raise AttributionError(f"The verdict is about {name}; add it to names.")
+
+
 def _completeness_options(checks: Sequence[Completeness]) -> dict[str, Any]:
+    if not checks:
+        return {}
     relative = [check.relative_error for check in checks]
     return {
         "integrated_gradients_incomplete": sum(not check.holds for check in checks),

@@ -17,9 +17,8 @@ from .floors import (
 from .from_attention.raw import AttentionScores, attention_scores
 from .from_attention.registry import FROM_ATTENTION
 from .goals import Goal
-from .methods.gradients import input_x_gradient
 from .methods.integrated import Completeness, integrate
-from .methods.occlusion import leave_one_out, leave_one_token_out
+from .methods.registry import METHODS
 from .targets import Prepared
 from .words import Items, items_of
 
@@ -27,6 +26,11 @@ ATTENTION = ("attention_last", "attention_mean", "rollout")
 IMPORTANCE = ("input_x_gradient", "integrated_gradients", "leave_one_out")
 #: The scores that are computed unless others are named.
 SCORES = (*ATTENTION, *IMPORTANCE)
+#: Every score that can be named. `random` is a floor, and `leave_one_out` follows the unit.
+AVAILABLE = (
+    *FROM_ATTENTION,
+    *(name for name in METHODS if name not in ("random", "leave_one_token_out")),
+)
 #: Read from attention that is captured once.
 _RAW: dict[str, Callable[[AttentionScores], np.ndarray]] = {
     "attention_last": lambda own: own.last,
@@ -68,7 +72,7 @@ def score_all(
     Integrated gradients that are not complete are left out.
 
     Args:
-        names: scores of `FROM_ATTENTION`, or of `IMPORTANCE`.
+        names: which of `AVAILABLE`; heads and floors are always there.
         specials: special tokens are items like the others, with units of tokens only. They are
             then left out one by one too, which changes what the target is read from if it is
             read from one of them.
@@ -122,10 +126,9 @@ def with_specials(prepared: Prepared) -> list[Goal]:
 
 def _check(names: Sequence[str], unit: str, specials: bool) -> None:
     """Refuse, before any work, what cannot be computed."""
-    known = {*FROM_ATTENTION, *IMPORTANCE}
     for name in names:
-        if name not in known:
-            raise AttributionError(f"score is {name!r}; give some of {', '.join(sorted(known))}.")
+        if name not in AVAILABLE:
+            raise AttributionError(f"score is {name!r}; give some of {', '.join(AVAILABLE)}.")
     if specials and unit == "word":
         raise AttributionError("Special tokens belong to no word; give unit='token' with them.")
 
@@ -138,11 +141,12 @@ def _computed(
     unit: str,
     seed: int,
 ) -> _Found:
-    if name == "input_x_gradient":
-        return input_x_gradient(model, encodings, goals, seed=seed)
-    if name == "leave_one_out":
-        leave_out = leave_one_out if unit == "word" else leave_one_token_out
-        return leave_out(model, encodings, goals, seed=seed)
+    if name in METHODS:
+        if name == "leave_one_out":
+            own = METHODS[name if unit == "word" else "leave_one_token_out"]
+            return own.run(model, encodings, goals, seed=seed)
+        options = {"unit": unit} if METHODS[name].unit == "word" else {}
+        return METHODS[name].run(model, encodings, goals, seed=seed, **options)
     method, longest = FROM_ATTENTION[name].method, FROM_ATTENTION[name].longest
     fits = [n for n, own in enumerate(encodings) if longest is None or len(own) <= longest]
     scores = method(model, [encodings[n] for n in fits], [goals[n] for n in fits], seed=seed)
