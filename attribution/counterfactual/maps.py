@@ -41,16 +41,22 @@ def partners(encodings: Sequence[Encoding], seed: int) -> list[int | None]:
     return chosen
 
 
-def maps_of(model: Any, batch: Batch) -> dict[int, Tensor]:
-    """The attention of every layer on the texts of a batch, (batch, head, query, key)."""
+def run_with_maps(module: Any, inputs: dict[str, Tensor]) -> tuple[Any, dict[int, Tensor]]:
+    """What the module returns, and the attention of every layer, (batch, head, query, key)."""
     found: dict[int, Tensor] = {}
 
     def observe(event: Event) -> None:
-        found[event.site.layer] = event.attention.detach()
+        found[event.site.layer] = event.attention
 
-    with torch.no_grad(), hooked(model.module, Hook(observe=observe)):
-        model.module(**batch.inputs)
-    return found
+    with hooked(module, Hook(observe=observe)):
+        outputs = module(**inputs)
+    return outputs, found
+
+
+def maps_of(model: Any, batch: Batch) -> dict[int, Tensor]:
+    """The attention of every layer on the texts of a batch, without its graph."""
+    with torch.no_grad():
+        return run_with_maps(model.module, batch.inputs)[1]
 
 
 def uniform(visible: Tensor) -> Tensor:
