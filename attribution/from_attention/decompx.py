@@ -109,6 +109,11 @@ def through_block(terms: Tensor, layer: Layer) -> Tensor:
 class _Text:
     """The terms of one text on their way through the model."""
 
+    terms: Tensor
+    """(query, key, hidden), after the blocks so far."""
+    state: Tensor
+    """(token, hidden): what they sum to."""
+
     def __init__(self) -> None:
         self.norms: list[Tensor] = []
         self.errors: list[float] = []

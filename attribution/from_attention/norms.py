@@ -33,19 +33,16 @@ def norm_maps(model: Any, encodings: Sequence[Encoding]) -> list[NormMaps]:
     Raises:
         CaptureError: no linear map reads the head outputs, or layers differ in their heads.
     """
+    weights = {site: output_weights(model.module, site) for site in find_sites(model.module)}
 
     def run(batch: Batch, _: list[None]) -> list[NormMaps]:
-        weights = {site: output_weights(model.module, site) for site in find_sites(model.module)}
         heads: list[Tensor] = []
         layers: list[Tensor] = []
-        valid = batch.mask.bool()
 
         def observe(event: Event) -> None:
             own = weights[event.site].detach().float()
-            # What padding holds, NaN included, must not reach a product.
-            value = event.value.float().where(valid[:, None, :, None], 0.0)
-            attention = event.attention.float().where(valid[:, None, :, None], 0.0)
-            transformed = torch.einsum("bhkw,hwd->bhkd", value, own)
+            attention = event.attention.float()
+            transformed = torch.einsum("bhkw,hwd->bhkd", event.value.float(), own)
             heads.append(attention * transformed.norm(dim=-1)[:, :, None])
             layers.append(_summed(attention, transformed))
 
@@ -54,7 +51,7 @@ def norm_maps(model: Any, encodings: Sequence[Encoding]) -> list[NormMaps]:
         by_head, by_layer = (torch.stack(m, 1).double().cpu().numpy() for m in (heads, layers))
         return [
             NormMaps(by_head[row][..., keep, :][..., keep], by_layer[row][:, keep][:, :, keep])
-            for row, keep in enumerate(valid.cpu().numpy())
+            for row, keep in enumerate(batch.mask.bool().cpu().numpy())
         ]
 
     nothing = [None] * len(encodings)
