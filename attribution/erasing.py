@@ -58,6 +58,12 @@ def operator_of(name: str, tokenizer: Any) -> Erase:
     return substitute(token)
 
 
+def reference_operator(tokenizer: Any) -> str:
+    """What stands for several absent words unless told otherwise: `mask`, or `pad` where the
+    tokenizer has no mask token."""
+    return "pad" if tokenizer.mask_token_id is None else "mask"
+
+
 def delete(encoding: Encoding, goal: Goal, removed: np.ndarray) -> tuple[Encoding, Goal]:
     """The text without the tokens marked in `removed` (token,), everything else as it was.
 

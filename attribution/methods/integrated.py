@@ -21,6 +21,8 @@ BOUND = 0.01
 #: Pieces of the path to begin with, and how many points a text may get before it is left as it
 #: is.
 PIECES, MOST = 4, 257
+#: An error of a piece that is this small against the target is single precision's own.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -161,13 +163,14 @@ class _Path:
         allowed = bound * abs(self.values[1.0] - self.values[0.0])
         if errors.sum() <= allowed or len(self.products) >= most or not np.isfinite(errors).all():
             return False
-        halved = errors > allowed / len(errors)
+        rounding = _ROUNDING * max(map(abs, self.values.values()))
+        halved = errors > max(allowed / len(errors), rounding)
         self.pieces = [
             part
             for (a, b), off in zip(self.pieces, halved, strict=True)
             for part in ([(a, (a + b) / 2), ((a + b) / 2, b)] if off else [(a, b)])
         ]
-        return True
+        return bool(halved.any())
 
     def integral(self, bound: float) -> Integral:
         scores = np.sum([self._simpson(a, b) for a, b in self.pieces], axis=0)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...corpora import Encoding
 from ...errors import AttributionError
-from ..erasing import operator_of, outcomes
+from ..erasing import operator_of, outcomes, reference_operator
 from ..goals import Goal, measure
 from ..words import Items, items_of
 
@@ -50,7 +50,7 @@ def occlusion(
     *,
     seed: int,
     window: int = 3,
-    operator: str = "mask",
+    operator: str | None = None,
     unit: str = "word",
 ) -> list[np.ndarray]:
     """Windows of successive words are taken away (Zeiler & Fergus 2014); draws nothing.
@@ -61,11 +61,12 @@ def occlusion(
 
     Args:
         window: words in a window; 1 is leave-one-out.
-        operator: how they are taken away, see `operator_of`.
+        operator: how they are taken away, see `operator_of` (default: `reference_operator`).
         unit: what windows are made of, `word` or `token`.
     """
     if window < 1:
         raise AttributionError(f"window is {window}; give at least 1.")
+    operator = operator or reference_operator(model.tokenizer)
     return _occlude(model, encodings, goals, unit, window, operator)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...corpora import Encoding
 from ...errors import AttributionError
-from ..erasing import operator_of, outcomes
+from ..erasing import operator_of, outcomes, reference_operator
 from ..goals import Goal, measure
 from ..words import Items, items_of
 from .draws import generator_of
@@ -56,8 +56,7 @@ def lime(
 
     Args:
         samples: drawn for each text beyond two per word; at most so many forward passes.
-        operator: what an absent word is, see `operator_of` (default: `mask`, or `pad` where the
-            tokenizer has no mask token).
+        operator: what an absent word is, see `operator_of` (default: `reference_operator`).
         unit: `word` or `token`; the tokens of a word share its score evenly.
     """
     return _fit(model, encodings, goals, _lime, seed, samples, operator, unit, "LIME")
@@ -85,11 +84,6 @@ def kernel_shap(
             per word.
     """
     return _fit(model, encodings, goals, _kernel_shap, seed, samples, operator, unit, "KernelSHAP")
-
-
-def reference_operator(tokenizer: Any) -> str:
-    """`mask`, or `pad` where the tokenizer has no mask token."""
-    return "pad" if tokenizer.mask_token_id is None else "mask"
 
 
 def _fit(

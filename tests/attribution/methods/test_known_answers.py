@@ -28,7 +28,7 @@ def additive(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 #: Zero stands for an absent word: the toys' padding token is worth 0.
 ZERO: dict[str, dict[str, Any]] = {
     "gradient_shap": {"baselines": ["zero"]},
-    "occlusion": {"operator": "pad", "window": 1},
+    "occlusion": {"window": 1},
 }
 
 
