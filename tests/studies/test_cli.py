@@ -64,7 +64,7 @@ def test_probe(sample, tmp_path: Path) -> None:
     train.write_text("\n\n".join(blocks[:36]) + "\n\n", encoding="utf-8")
     done = call(
         "probe", "demo", "--train", train, "--eval", tmp_path / "eval.conllu", "--task", "upos",
-        "--out", tmp_path / "run",
+        "--layers", "0,3", "--training-samples", "0", "--out", tmp_path / "run",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "run" / "probes.csv")

@@ -42,10 +42,12 @@ def measured_table(
     tables = []
     for source, probe, layer, problem in _cells(problems, sources, layers, options):
         table = pd.DataFrame(found[_name(measure, source, probe, layer, problem)])
-        cell = (problem.task.name, layer, probe, source.name, source.number)
-        for place, (column, value) in enumerate(zip(LEADING, cell, strict=True)):
-            table.insert(place, column, value)
-        tables.append(table)
+        own = table.columns
+        table = table.assign(
+            task=problem.task.name, layer=layer, probe=probe, source=source.name,
+            model=source.number,
+        )  # fmt: skip
+        tables.append(table[[*LEADING, *own]])
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -73,7 +75,7 @@ def _measure(
     table = _MEASURES[measure](kind, problem, X, X_eval, seed, device)
     # Text as text, for an array of objects cannot be kept without pickle.
     return {
-        name: column.to_numpy() if is_numeric_dtype(column) else column.to_numpy(str)
+        str(name): column.to_numpy() if is_numeric_dtype(column) else column.to_numpy(str)
         for name, column in table.items()
     }
 

@@ -31,10 +31,11 @@ def _rows(mixes: Sequence[Outcome], units: Units) -> Iterator[dict[str, object]]
     full = mixes[-1]
     layers = [mix.layer or 0 for mix in mixes]
     same = {"task": full.task, "source": full.source, "n": len(full.own)}
-    quantities = [("weight", layer, full.weights[:, k]) for k, layer in enumerate(layers)]
-    gravity = full.weights @ np.array(layers)
-    quantities += [("centre_of_gravity", None, gravity),
-                   ("weight_entropy", None, entropy(full.weights, axis=1))]  # fmt: skip
+    quantities: list[tuple[str, int | None, np.ndarray]] = [
+        *(("weight", layer, full.weights[:, k]) for k, layer in enumerate(layers)),
+        ("centre_of_gravity", None, full.weights @ np.array(layers)),
+        ("weight_entropy", None, entropy(full.weights, axis=1)),
+    ]
     for quantity, layer, values in quantities:
         sd = values.std(ddof=1) if len(values) > 1 else NOTHING
         yield {**same, "quantity": quantity, "layer": layer, "value": values.mean(), "seed_sd": sd}

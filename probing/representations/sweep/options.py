@@ -35,7 +35,7 @@ class ProbeOptions:
 
     probes: Sequence[str] = ("linear",)
     layers: Sequence[int] | None = None
-    """Hidden states to read, 0 being the embeddings; None for all."""
+    """Hidden states to read, ascending, 0 being the embeddings; None for all."""
     controls: Sequence[str] = ("random_layers",)
     """Other sources of states. Control labels, lookup, majority and layer 0 are always there."""
     control_draws: int = MIN_CONTROL_DRAWS
@@ -70,8 +70,8 @@ class ProbeOptions:
                 yield f"{name} is {getattr(self, name)}, at least {lowest} are needed"
         if self.training_samples == 1:
             yield "training_samples is 1, a spread needs at least 2 (or 0 for none)"
-        if self.layers is not None and (not self.layers or min(self.layers) < 0):
-            yield f"layers is {self.layers!r}, give hidden states counted from 0"
+        if self.layers is not None and not _is_ascending(self.layers):
+            yield f"layers is {self.layers!r}, give hidden states from 0 in ascending order"
 
     def as_dict(self) -> dict[str, Any]:
         """As it comes back from JSON."""
@@ -79,3 +79,7 @@ class ProbeOptions:
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
         }
+
+
+def _is_ascending(layers: Sequence[int]) -> bool:
+    return bool(layers) and min(layers) >= 0 and list(layers) == sorted(set(layers))

@@ -143,20 +143,17 @@ def _baselines(evaluate: Trees, seed: int) -> dict[str, Arrays]:
     heads, scored = evaluate.split(evaluate.heads), evaluate.split(evaluate.scored)
     generator = np.random.default_rng(seed)
     lengths = [len(sentence) for sentence in heads]
-    predicted = {
-        "linear_chain": ([chain_distances(n) for n in lengths], [np.arange(n) for n in lengths]),
-        "random": ([random_distances(n, generator) for n in lengths],
-                   [generator.random(n) for n in lengths]),
-    }  # fmt: skip
-    return {
-        name: {
-            key: value[None]
-            for key, value in _arrays(
-                distance_scores(distances, heads, scored), depth_scores(depths, heads, scored)
-            ).items()
-        }
-        for name, (distances, depths) in predicted.items()
-    }
+    chain = [chain_distances(n) for n in lengths], [np.arange(n) for n in lengths]
+    drawn = (
+        [random_distances(n, generator) for n in lengths],
+        [generator.random(n) for n in lengths],
+    )
+    found = {}
+    for name, (distances, depths) in (("linear_chain", chain), ("random", drawn)):
+        by_distance = distance_scores(distances, heads, scored)
+        arrays = _arrays(by_distance, depth_scores(depths, heads, scored))
+        found[name] = {key: value[None] for key, value in arrays.items()}
+    return found
 
 
 def _arrays(distance: DistanceScores, depth: DepthScores) -> Arrays:

@@ -26,6 +26,12 @@ def test_all_that_is_wrong_is_said_at_once():
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("layers", [(), (-1, 0), (3, 0), (2, 2)])
+def test_layers_ascend_from_0(layers):
+    with pytest.raises(BertologyError, match="from 0 in ascending order"):
+        ProbeOptions(layers=layers)
+
+
 @pytest.mark.parametrize("given", ["linear", ()])
 def test_probes_are_a_sequence_of_names(given):
     with pytest.raises(BertologyError, match="give a sequence of names"):
