@@ -6,7 +6,7 @@ elsewhere, and set beside models that differ by their seed alone.
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ...capture import Batch
 from ...corpora import Examples
 from ...corpora.text import units_of
-from ...errors import AttributionError
 from ...models import LoadedModel, fine_tune
-from ..divergences import jensen_shannon, kullback_leibler, total_variation
-from ..goals import Goal, is_multi_label
+from ..divergences import kullback_leibler, total_variation
 from ..means import mean_over_units
 from ..naming import class_index
-from ..running import stream_with
-from ..targets import Prepared, prepare
-from .maps import run_with_maps
-from .reading import map_divergence, mean_over_rows, read_attention, read_rows
+from ..targets import prepare
+from .comparison import Apart, check_classifier, compare_models, seen
+from .reading import mean_over_rows
 
 #: λ: how much the divergence of attention counts against total variation of the output.
 WEIGHTS = (0.1, 1.0, 10.0)
@@ -35,69 +31,6 @@ METRICS = ("accuracy", "agreement", "total_variation", "jsd", "read_jsd")
 #: Standard deviation of the noise on the weights that training starts from, in units of that of
 #: each tensor.
 _NOISE = 0.01
-
-
-@dataclass(frozen=True)
-class Apart:
-    """How far a model is from the base, text by text: arrays (text,)."""
-
-    predicted: np.ndarray
-    """The class that the model predicts."""
-    total_variation: np.ndarray
-    """Of the outputs."""
-    jsd: np.ndarray
-    """Jensen–Shannon divergence of attention in nats, mean over layers, heads and rows."""
-    read_jsd: np.ndarray
-    """The same of what people read: the goal's rows, averaged over all heads."""
-
-
-def compare_models(base: LoadedModel, other: LoadedModel, prepared: Prepared) -> Apart:
-    """How far `other` is from `base` on the examples that were prepared for the base.
-
-    Raises:
-        AttributionError: a model is no classifier, or they differ in classes or heads.
-    """
-    _check_classifier(base)
-    if other.task != base.task or other.labels != base.labels:
-        raise AttributionError(
-            f"{other.name} has the classes {list(other.labels)} and {base.name} "
-            f"{list(base.labels)}; compare classifiers with the same classes."
-        )
-
-    def run(batch: Batch, goals: list[Goal]) -> list[tuple[float, ...]]:
-        with torch.no_grad():
-            given, own = _seen(base.module, batch.inputs)
-            moved, others = _seen(other.module, batch.inputs)
-        if [one.shape for one in own] != [one.shape for one in others]:
-            raise AttributionError(
-                f"{other.name} has other layers or heads than {base.name}; compare models that "
-                "were fine-tuned from one."
-            )
-        rows = read_rows(batch, goals)
-        read = jensen_shannon(read_attention(own, rows), read_attention(others, rows))
-        apart = (
-            moved.argmax(1).float(),
-            total_variation(given.softmax(1), moved.softmax(1)),
-            map_divergence(own, others, batch.mask),
-            read,
-        )
-        return [tuple(row) for row in torch.stack(apart, 1).tolist()]
-
-    found = stream_with(
-        base, prepared.encodings, prepared.goals, run, description="comparing models"
-    )
-    return Apart(*np.array(found).T)
-
-
-def seed_variance(
-    base: LoadedModel, others: Sequence[LoadedModel], prepared: Prepared
-) -> tuple[np.ndarray, np.ndarray]:
-    """Median over models of other seeds of `jsd` and of `read_jsd` from the base, (text,) each."""
-    apart = [compare_models(base, other, prepared) for other in others]
-    return (
-        np.median([own.jsd for own in apart], axis=0),
-        np.median([own.read_jsd for own in apart], axis=0),
-    )
 
 
 def train_adversary(
@@ -123,7 +56,7 @@ def train_adversary(
         AttributionError: the base is no classifier whose classes exclude each other.
         CorpusError: the base predicts one class on all examples.
     """
-    _check_classifier(base)
+    check_classifier(base)
     prepared = prepare(base, train.examples)
     decided = tuple(
         replace(train.examples[number], label=base.labels[int(goal.index or 0)])
@@ -169,7 +102,7 @@ def consistent_adversaries(
     Raises:
         AttributionError: see `train_adversary` and `compare_models`.
     """
-    _check_classifier(base)
+    check_classifier(base)
     prepared = prepare(base, evaluate.examples)
     examples = [evaluate.examples[number] for number in prepared.kept]
     units = units_of([example.sentence for example in examples], evaluate.unit)
@@ -224,8 +157,8 @@ def _adversarial(base: LoadedModel, weight: float) -> Callable[..., Tensor]:
 
     def loss(model: LoadedModel, inputs: dict[str, Tensor], outputs: Any) -> Tensor:
         with torch.no_grad():
-            given, own = _seen(base.module, inputs)
-        _, others = _seen(model.module, inputs)
+            given, own = seen(base.module, inputs)
+        _, others = seen(model.module, inputs)
         real = inputs["attention_mask"].bool()[:, None, :, None]
         apart = mean_over_rows(
             [
@@ -241,12 +174,6 @@ def _adversarial(base: LoadedModel, weight: float) -> Callable[..., Tensor]:
     return loss
 
 
-def _seen(module: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """Logits (batch, class), and for each layer attention (batch, head, query, key)."""
-    outputs, maps = run_with_maps(module, inputs)
-    return outputs.logits.float(), [maps[layer].float() for layer in sorted(maps)]
-
-
 def _shaken(module: Any, seed: int) -> Any:
     shaken = copy.deepcopy(module)
     generator = torch.Generator().manual_seed(seed)
@@ -256,11 +183,3 @@ def _shaken(module: Any, seed: int) -> Any:
                 noise = torch.randn(parameter.shape, generator=generator).to(parameter)
                 parameter += _NOISE * parameter.std() * noise
     return shaken
-
-
-def _check_classifier(model: LoadedModel) -> None:
-    if model.task != "classification" or len(model.labels) < 2 or is_multi_label(model):
-        raise AttributionError(
-            f"{model.name} is no classifier whose classes exclude each other; adversaries are "
-            "trained for those."
-        )

@@ -43,7 +43,8 @@ def removal_shares(
     Returns:
         `order,mean,ci_low,ci_high,n,never,difference,difference_low,difference_high,descriptive`.
         Texts whose decision never flips, with one word left, are not in the mean over `n` texts:
-        `never` is their share. `difference` is from the random order, over the texts that flip in
+        `never` is their share (of the random draws, the mean share of those that never flip).
+        `difference` is from the random order, over the texts that flip in
         both.
 
     Raises:
@@ -68,17 +69,20 @@ def removal_shares(
             owners += [number] * (len(own) - 1)
     decided = iter(_decisions(model, prepared, owners, hidden))
     shares = np.full((len(items), len(ORDERS)), np.nan)
+    never = np.zeros((len(items), len(ORDERS)))
     for number, (own, (_, decision)) in enumerate(zip(items, weights, strict=True)):
         found = [
             _share([next(decided) != decision for _ in range(len(own) - 1)], own)
             for _ in range(len(ORDERS) - 1 + RANDOM_DRAWS)
         ]
-        shares[number] = [*found[: len(ORDERS) - 1], mean_share(found[len(ORDERS) - 1 :])]
+        single, draws = found[: len(ORDERS) - 1], found[len(ORDERS) - 1 :]
+        shares[number] = [*single, mean_share(draws)]
+        never[number] = [*np.isnan(single), np.isnan(draws).mean()]
     means = mean_over_units(shares, units, seed)
     against = mean_over_units(shares - shares[:, [ORDERS.index("random")]], units, seed)
     return pd.DataFrame({
         "order": list(ORDERS), "mean": means.mean, "ci_low": means.low, "ci_high": means.high,
-        "n": means.n, "never": 1 - means.n / len(items),
+        "n": means.n, "never": never.mean(0),
         "difference": against.mean, "difference_low": against.low, "difference_high": against.high,
         "descriptive": means.descriptive,
     })  # fmt: skip

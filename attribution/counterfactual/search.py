@@ -28,7 +28,7 @@ from .reading import largest_divergence, map_divergence, mean_over_rows, read_at
 EPSILONS = (0.005, 0.01, 0.02, 0.05, 0.1)
 SCOPES = ("all", "layer")
 #: Steps of each start, and starts of each search.
-STEPS, RESTARTS = 200, 2
+STEPS, RESTARTS = 100, 2
 #: Of Adam; weight of the output's excess over ε.
 RATE, PENALTY = 0.1, 500.0
 #: Weight of the least attended key in the first start and in the second, where the observed
@@ -66,7 +66,7 @@ def search_alternatives(
     model: Any,
     prepared: Prepared,
     *,
-    scopes: Sequence[str] = SCOPES,
+    scopes: Sequence[str] = ("all",),
     epsilons: Sequence[float] = EPSILONS,
     steps: int = STEPS,
     restarts: int = RESTARTS,
@@ -86,7 +86,7 @@ def search_alternatives(
     show that there is no other attention.
 
     Args:
-        scopes: `all` layers, each `layer`, or both.
+        scopes: `all` layers, each `layer` (a search for each), or both.
         epsilons: how far the output may move (see `outputs.output_metric`).
         steps, restarts: the search budget.
 

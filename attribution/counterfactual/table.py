@@ -33,11 +33,12 @@ def counterfactual_table(changes: Changes, units: Sequence[int], *, seed: int) -
     """
     parts = []
     for place, name in enumerate(changes.maps):
-        both = changes.scrambled[:, :, place], changes.noise[:, :, place]
-        parts.append(_rows(changes, changes.metric, name, *map(_mean, both), units, seed))
+        moved, noise = changes.scrambled[:, :, place], changes.noise[:, :, place]
+        parts.append(_rows(changes, changes.metric, name, _mean(moved), _mean(noise), units, seed))
         if name in DRAWN:
-            median = f"{changes.metric}_median"
-            parts.append(_rows(changes, median, name, *map(_median, both), units, seed))
+            metric = f"{changes.metric}_median"
+            middle = _median(moved), _median(noise)
+            parts.append(_rows(changes, metric, name, middle[0], middle[1], units, seed))
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 

@@ -8,13 +8,8 @@ import pytest
 import torch
 
 from bertology.attribution import AttributionError, prepare
-from bertology.attribution.counterfactual.consistent import (
-    Apart,
-    compare_models,
-    consistent_adversaries,
-    seed_variance,
-    train_adversary,
-)
+from bertology.attribution.counterfactual.comparison import Apart, compare_models, seed_variance
+from bertology.attribution.counterfactual.consistent import consistent_adversaries, train_adversary
 from bertology.attribution.targets import Prepared
 from bertology.corpora import Example, Examples
 from bertology.corpora.text import text_to_sentence
@@ -104,7 +99,7 @@ def test_seed_variance_is_the_median_over_models(
     def apart(base: object, other: float, prepared: object) -> Apart:
         return Apart(np.zeros(2), np.zeros(2), np.array([other, 1.0]), np.array([0.0, other]))
 
-    monkeypatch.setattr("bertology.attribution.counterfactual.consistent.compare_models", apart)
+    monkeypatch.setattr("bertology.attribution.counterfactual.comparison.compare_models", apart)
     jsd, read = seed_variance(trained.base, [0.1, 0.2, 0.6], None)
     np.testing.assert_allclose(jsd, [0.2, 1])
     np.testing.assert_allclose(read, [0, 0.2])

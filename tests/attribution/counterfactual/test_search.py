@@ -61,8 +61,9 @@ def test_the_only_word_that_is_read_must_stay_attended_to(
 def test_layers_are_searched_apart(one_head: LoadedModel, make_example: Make) -> None:
     """Layers that are not heard are free, so they move as far as they can."""
     found = search_alternatives(
-        one_head, prepared_of(one_head, make_example), epsilons=[1e-5], steps=60, restarts=1
-    )
+        one_head, prepared_of(one_head, make_example), epsilons=[1e-5], steps=60, restarts=1,
+        scopes=("all", "layer"),
+    )  # fmt: skip
     assert found.layers == (None, 0, 1, 2)
     share = (found.jsd[..., 0] / found.bound).min(0)
     assert share[1] > 0.8 and share[3] > 0.8
