@@ -7,6 +7,7 @@ import pytest
 
 from bertology.corpora.text import words_to_sentence
 from bertology.errors import CorpusError
+from bertology.probing.representations.estimators.trees import chain_distances, distance_scores
 from bertology.probing.representations.states import States
 from bertology.probing.representations.sweep.options import ProbeOptions
 from bertology.probing.representations.sweep.pieces import Pieces
@@ -26,25 +27,26 @@ def trees(count: int, seed: int) -> States:
     rng = np.random.default_rng(seed)
     sentences, layers = [], [[], []]
     for number in range(count):
-        order = rng.permutation(WORDS)
-        heads = np.full(WORDS, -1)
-        vectors = np.zeros((WORDS, WORDS), np.float32)
-        for place in range(1, WORDS):
+        words = WORDS - 2 * (number % 3 == 0)
+        order = rng.permutation(words)
+        heads = np.full(words, -1)
+        vectors = np.zeros((words, WORDS), np.float32)
+        for place in range(1, words):
             head = order[rng.integers(place)]
             heads[order[place]] = head
             vectors[order[place]] = vectors[head] + np.eye(WORDS)[place]
         sentences.append(
             words_to_sentence(
-                [f"w{n}" for n in range(WORDS)], id=f"s{number}", heads=tuple(heads.tolist()),
-                upos=("NOUN",) * WORDS,
+                [f"w{n}" for n in range(words)], id=f"s{number}", heads=tuple(heads.tolist()),
+                upos=("NOUN",) * words,
             )
         )  # fmt: skip
-        layers[0].append(rng.standard_normal((WORDS, WORDS)).astype(np.float32))
+        layers[0].append(rng.standard_normal((words, WORDS)).astype(np.float32))
         layers[1].append(vectors)
     joined = [np.concatenate(layer) for layer in layers]
     return States(
         sentences=tuple(sentences), layers=(0, 1), read=lambda layer: joined[layer],
-        word_tokens=np.ones(count * WORDS, np.int64), units=np.arange(count), unit="sentence",
+        word_tokens=np.ones(len(joined[0]), np.int64), units=np.arange(count), unit="sentence",
         skipped=(),
     )  # fmt: skip
 
@@ -76,11 +78,15 @@ def test_baselines_are_those_of_the_trees(tables):
         if head >= 0
     ]
     assert found.loc[("uuas", "linear_chain"), "value"] == pytest.approx(np.mean(neighbours))
-    assert found.loc[("uuas", "linear_chain"), "n"] == len(neighbours) == 60 * (WORDS - 1)
+    assert found.loc[("uuas", "linear_chain"), "n"] == len(neighbours)
     first = [sentence.heads[0] == -1 for sentence in evaluate.sentences]
     assert found.loc[("root", "linear_chain"), "value"] == pytest.approx(np.mean(first))
+    heads = [np.array(sentence.heads) for sentence in evaluate.sentences]
+    chain = distance_scores([chain_distances(len(each)) for each in heads], heads)
+    assert found.loc[("dspr", "linear_chain"), "value"] == pytest.approx(chain.dspr)
+    assert len(set(chain.lengths)) == 2 and chain.dspr != pytest.approx(chain.spearman.mean())
     # A random spanning tree has each edge of the gold one with probability 2/n.
-    assert found.loc[("uuas", "random"), "value"] == pytest.approx(2 / WORDS, abs=0.06)
+    assert found.loc[("uuas", "random"), "value"] == pytest.approx(2 / 7.2, abs=0.06)
 
 
 def test_layers_are_tested_against_the_chain_and_each_other(tables):
@@ -106,7 +112,7 @@ def test_sentences_that_are_no_tree_or_lack_tokens_are_left_out():
     tokens[0] = 0
     sentences = (states.sentences[0], two_roots, *states.sentences[2:])
     kept = trees_of(replace(states, sentences=sentences, word_tokens=tokens))
-    assert kept.rows.tolist() == list(range(2 * WORDS, 4 * WORDS))
+    assert kept.rows.tolist() == list(range(*states.offsets[[2, 4]]))
     assert kept.units.tolist() == [2, 3]
     with pytest.raises(CorpusError, match="1 of 4 sentences"):
         trees_of(replace(states, sentences=(*sentences[:3], two_roots), word_tokens=tokens))

@@ -14,6 +14,7 @@ from bertology.probing.representations.sweep.readings import Reading
 from bertology.probing.representations.sweep.run import sweep
 from bertology.probing.representations.sweep.sources import Source
 from bertology.probing.representations.tasks import TASKS, word_task
+from bertology.stats import benjamini_hochberg, holm
 
 
 def swept(train, evaluate, tasks=("upos",), others=(), **options):
@@ -183,11 +184,28 @@ def test_the_best_layer_is_chosen_without_the_evaluation_part(parts, tables):
     assert best["against"].tolist() == ["lookup", "layer_0"]
     assert (best["p_adjusted"] < 0.001).all() and (best["p_adjusted"] >= best["p"]).all()
     assert best["value"].tolist() == [1.0, 1.0]
-    # An evaluation part whose labels are not in layer 1 leaves the choice as it is.
+    # In training both layers have the labels, layer 0 less plainly; in the evaluation part layer 1
+    # has lost them, and the choice stays as it is.
     train, evaluate = parts
-    other = swept(train, replace(evaluate, read=lambda layer: evaluate.read(1 - layer)))["best"]
-    assert other["layer"].tolist() == [1, 1]
-    assert other["value"].max() < 0.7
+    rng = np.random.default_rng(0)
+    dim = 0.2 * train.read(1) + rng.standard_normal((400, 12)).astype(np.float32)
+    seen = replace(train, read=lambda layer: train.read(1) if layer else dim)
+    lost = replace(evaluate, read=lambda layer: evaluate.read(0 if layer else 1))
+    found = swept(seen, lost)
+    assert found["best"]["layer"].tolist() == [1, 1]
+    value = found["table"]["value"]
+    assert found["best"]["value"].tolist() == [value[1]] * 2
+    assert value[0] > value[1] + 0.2
+
+
+def test_families_are_corrected_as_they_are_said_to_be(make_states):
+    other = word_task("same", lambda s: s.upos, "tags")
+    found = swept(make_states(0, 300, 1.0), make_states(1, 300, 1.0), tasks=("upos", other))
+    tests, best = found["tests"], found["best"]
+    for _, family in tests.groupby("against"):
+        np.testing.assert_allclose(family["p_adjusted"], benjamini_hochberg(family["p"]))
+    np.testing.assert_allclose(best["p_adjusted"], holm(best["p"]))
+    assert len(tests[tests["against"] == "lookup"]) == 4 and len(best) == 4
 
 
 def test_the_control_labels_have_a_best_layer_of_their_own(parts):
