@@ -30,7 +30,7 @@ ELEMENTWISE = {
     torch.Tensor.relu,
     torch.Tensor.tanh,
 }
-_ACTIVATIONS = tuple(
+_ACTIVATIONS: tuple[type, ...] = tuple(
     {kind[0] if isinstance(kind, tuple) else kind for kind in ACT2CLS.values()} - {torch.nn.Sigmoid}
 )
 _SOFTMAX = {torch.softmax, functional.softmax, torch.Tensor.softmax}

@@ -87,7 +87,7 @@ def _noisy(
 def _on_a_path(
     origins: Sequence[Tensor], embeddings: Tensor, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    origin = origins[generator.integers(len(origins))]
+    origin = origins[int(generator.integers(len(origins)))]
     difference = embeddings - origin
     return origin + generator.random() * difference, difference
 

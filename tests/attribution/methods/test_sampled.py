@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from bertology.attribution.methods.draws import random_scores
 from bertology.attribution.methods.passes import counted_passes
 from bertology.attribution.methods.sampled import gradient_shap, smoothgrad
 from bertology.attribution.methods.surrogates import kernel_shap, lime
@@ -107,3 +108,12 @@ def test_the_callers_own_draws_are_left_alone(toy: ToyOf, given: Given) -> None:
     torch.manual_seed(3)
     kernel_shap(model, *given(model, "w4 w6 w5"), seed=0, samples=20, operator="pad")
     assert torch.rand(1) == expected
+
+
+def test_draws_hang_on_the_text_and_the_seed_alone(toy: ToyOf, given: Given) -> None:
+    model = toy(pair_and_one)
+    encodings, goals = given(model, "w4 w6 w5", "w1 w2 w3", "w4 w6 w5")
+    first, other, again = random_scores(model, encodings, goals, seed=0)
+    np.testing.assert_array_equal(first, again)
+    assert not np.isin(other, first).any()
+    assert not np.isin(random_scores(model, encodings, goals, seed=1)[0], first).any()
