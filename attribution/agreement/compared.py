@@ -1,7 +1,7 @@
 """Every score against every other one, sentence by sentence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -42,9 +42,13 @@ class Compared:
 
     def of(self, sentences: np.ndarray) -> "Compared":
         """Some of the sentences."""
-        parts = (part[:, sentences] for part in (self.values, self.chance, self.null))
-        own = self.statistics, self.names, self.layers, self.heads, self.against
-        return Compared(*own, *parts, self.items[sentences])
+        return replace(
+            self,
+            values=self.values[:, sentences],
+            chance=self.chance[:, sentences],
+            null=self.null[:, sentences],
+            items=self.items[sentences],
+        )
 
     def rows(self, statistic: str, columns: dict[str, np.ndarray]) -> pd.DataFrame:
         """One row per cell of the columns (score, other), without a score against itself."""

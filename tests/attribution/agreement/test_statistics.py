@@ -47,6 +47,8 @@ def test_top_overlap_by_hand() -> None:
     assert of("top_3_overlap", first, second) == pytest.approx(2 / 3)
     # The second of three that tie for the second place is a third of each.
     assert of("top_1_overlap", [1, 1, 1, 0], [3, 2, 1, 0]) == pytest.approx(1 / 3)
+    # All items are in common, whatever their order.
+    assert np.isnan(of("top_3_overlap", first[:3], second[:3]))
     assert np.isnan(of("top_10_overlap", first, second))
 
 

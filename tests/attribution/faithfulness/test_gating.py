@@ -1,6 +1,9 @@
 """Scaled embeddings, on every kind of model."""
 
+from collections.abc import Callable
+from importlib import import_module
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,10 @@ from bertology.attribution import measure, prepare
 from bertology.attribution.embeddings import word_embeddings
 from bertology.attribution.faithfulness.gating import gated_outcomes, of_tokens
 from bertology.attribution.faithfulness.soft import _drawn
+from bertology.capture.batch import collate
+
+#: The module; the package has a function of the same name.
+STREAM = import_module("bertology.capture.stream")
 
 
 def test_batches_equal_singles_and_whole_gates_change_nothing(case: SimpleNamespace) -> None:
@@ -31,6 +38,24 @@ def test_batches_equal_singles_and_whole_gates_change_nothing(case: SimpleNamesp
         assert values[0] == pytest.approx(goal.value, abs=1e-4)
         assert len(np.unique(values.round(5))) == 3
     assert not word_embeddings(case.model.module)._forward_hooks
+
+
+@pytest.mark.parametrize("name", ["roberta masked lm", "gpt2 lm"])
+def test_padding_on_the_left_changes_nothing(
+    case_of: Callable[[str], SimpleNamespace], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = case_of(name)
+    prepared = prepare(case.model, case.examples)
+    gates = [[of_tokens(np.linspace(0.2, 1.5, len(own)))] for own in prepared.encodings]
+    parts = prepared.encodings, prepared.goals, gates
+    right = gated_outcomes(case.model, *parts, measure, description="gates")
+
+    def on_the_left(encodings: Any, model: Any) -> Any:
+        return collate(encodings, model, side="left")
+
+    monkeypatch.setattr(STREAM, "collate", on_the_left)
+    left = gated_outcomes(case.model, *parts, measure, description="gates")
+    np.testing.assert_allclose(left, right, atol=1e-4)
 
 
 def test_elements_are_kept_as_often_as_asked() -> None:
