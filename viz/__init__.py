@@ -7,9 +7,13 @@ Every figure function is `f(result, *, ax=None) -> Axes`: it draws, and neither 
 """
 
 from ..errors import FigureError
+from .agreement import agreement_distributions, agreement_matrix
 from .atlas import head_atlas
 from .attention import attention_grid, attention_lines, attention_map
+from .calibration import calibration_map
 from .comparison import comparison_map, representation_map
+from .epsilon import epsilon_curves
+from .erasure import erasure_curves
 from .fonts import FontWarning
 from .grids import effect_map, relation_map, statistic_map
 from .head_space import head_space
@@ -19,25 +23,33 @@ from .probe_map import probe_map
 from .probes import learning_curves, probe_lines
 from .relation_heads import relation_head_map
 from .save import save
-from .scatter import effect_against_importance
+from .scatter import effect_against_importance, permutation_scatter
 from .style import style
+from .text_html import text_scores_html
+from .text_scores import text_scores
 from .trees import arcs
 
 __all__ = [
     "FigureError",
     "FontWarning",
+    "agreement_distributions",
+    "agreement_matrix",
     "agreement_points",
     "arcs",
     "attention_grid",
     "attention_lines",
     "attention_map",
+    "calibration_map",
     "comparison_map",
     "effect_against_importance",
     "effect_map",
+    "epsilon_curves",
+    "erasure_curves",
     "head_atlas",
     "head_space",
     "layer_curves",
     "learning_curves",
+    "permutation_scatter",
     "preference_points",
     "probe_lines",
     "probe_map",
@@ -48,4 +60,6 @@ __all__ = [
     "save",
     "statistic_map",
     "style",
+    "text_scores",
+    "text_scores_html",
 ]

@@ -27,7 +27,7 @@ def draw_band(ax: Axes, rows: pd.DataFrame, x: str, value: str, name: str, place
             `selectivity_ci_low` and `selectivity_ci_high`.
         place: how many lines the figure has before this one.
     """
-    prefix = "" if value == "value" else f"{value}_"
+    prefix = "" if value in ("value", "mean") else f"{value}_"
     low, high, colour = rows[f"{prefix}ci_low"], rows[f"{prefix}ci_high"], PALETTE[place]
     ax.fill_between(rows[x], low, high, color=colour, alpha=0.2, linewidth=0)
     ax.plot(rows[x], rows[value], color=colour, marker=MARKERS[place], label=name)

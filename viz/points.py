@@ -8,31 +8,10 @@ from matplotlib.axes import Axes
 
 from ..errors import FigureError
 from .checks import check_one_row_each, head_name, rows_where, table_of
+from .score_names import GROUPS, group_of, in_order, score_name
 from .style import PALETTE, axes_for, text_height
 
 _STATISTIC = "kendall_tau_b"
-
-# Group: scores in the order they are drawn, with their names.
-_GROUPS = {
-    "attention": {
-        "attention": "each head",
-        "attention_last": "last layer, mean",
-        "attention_mean": "all heads, mean",
-        "rollout": "rollout",
-    },
-    "floors": {
-        "other_sentence": "another sentence's",
-        "position": "word position",
-        "frequency": "word frequency",
-        "random": "random",
-    },
-    "other importance methods": {
-        "input_x_gradient": "input × gradient",
-        "integrated_gradients": "integrated gradients",
-        "leave_one_out": "leave one out",
-    },
-}
-_NAMES = {score: name for scores in _GROUPS.values() for score, name in scores.items()}
 _DIRECTIONS = {"dependent_to_head": "dep→head", "head_to_dependent": "head→dep"}
 
 
@@ -60,7 +39,7 @@ def agreement_points(agreement: Any, *, against: str, ax: Axes | None = None) ->
         _intervals(ax, members, "mean", color=PALETTE[place], marker="osD^"[place], label=group)
     _label_groups(ax, rows)
     ax.set_xlabel(
-        f"agreement with {_NAMES.get(against, against)}: Kendall τ-b\n"
+        f"agreement with {score_name(against)}: Kendall τ-b\n"
         f"(mean over {_counts(rows['n'])} sentences, 95 % interval)",
         loc="right",  # may run under the names of the scores
     )
@@ -74,8 +53,8 @@ def agreement_rows(table: pd.DataFrame) -> pd.DataFrame:
     """
     single = table[table["score"] != "attention"]
     check_one_row_each(single, ["score"])
-    rest = sorted(set(table["score"]) - set(_NAMES))
-    groups = {**_GROUPS, "other scores": {score: score.replace("_", " ") for score in rest}}
+    rest = [score for score in in_order(set(table["score"])) if group_of(score) not in GROUPS]
+    groups = {**GROUPS, "other scores": {score: score_name(score) for score in rest}}
     parts, y = [], -1.0
     for group, scores in groups.items():
         if not set(scores) & set(table["score"]):

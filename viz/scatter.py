@@ -1,4 +1,4 @@
-"""Gradient importance of heads against what happens when they are removed."""
+"""Scatter plots: importance of heads against their removal, attention against its permutation."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 
 from .checks import check_one_row_each, head_name, table_of
 from .labels import label_points
-from .style import PALETTE, axes_for, figure_width
+from .lines import check_few
+from .style import MARKERS, PALETTE, axes_for, figure_width
 
 _LABELLED = 6
 _KINDS = {"falls": ("v", PALETTE[0]), "rises": ("^", PALETTE[5])}
@@ -62,6 +63,47 @@ def effect_against_importance(summary: Any, *, ax: Axes | None = None) -> Axes:
     names = [head_name(*head) for head in zip(largest["layer"], largest["head"], strict=True)]
     places = ["importance", "size"]
     label_points(ax, rows[places].to_numpy(), largest[places].to_numpy(), names)
+    return ax
+
+
+def permutation_scatter(permutation: Any, *, ax: Axes | None = None) -> Axes:
+    """One point a text: its largest attention weight (x), how far the output moves (y).
+
+    y is the median total variation of the output when attention is permuted. Where attention is
+    peaked and the output stays all the same, it does not matter which word is attended to
+    (Jain & Wallace 2019, figure 4).
+
+    Args:
+        permutation: result with `permutation`, or that table: columns predicted, max_attention,
+            median_tvd.
+
+    Raises:
+        FigureError: a missing column, or more classes than can be told apart.
+    """
+    columns = ["predicted", "max_attention", "median_tvd"]
+    table = table_of(getattr(permutation, "permutation", permutation), columns)
+    classes = sorted(table["predicted"].unique())
+    check_few([str(name) for name in classes], "rows of the table")
+    ax = axes_for(ax, min(figure_width(ax) * 0.8, 4.0))
+    for place, name in enumerate(classes):
+        members = table[table["predicted"] == name]
+        ax.scatter(
+            members["max_attention"],
+            members["median_tvd"],
+            s=9,
+            marker=MARKERS[place],
+            facecolors="none",
+            edgecolors=PALETTE[place],
+            linewidths=0.6,
+            alpha=0.7,
+            label=f"{name} ({len(members):,})",
+        )
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1)
+    ax.set_xlabel("largest attention weight")
+    ax.set_ylabel("median TVD when permuted")
+    ax.legend(title="predicted class (texts)", loc="lower left", bbox_to_anchor=(0.0, 1.0),
+              ncols=4, borderaxespad=0.1, alignment="left")  # fmt: skip
     return ax
 
 

@@ -41,6 +41,11 @@ def lightness(colour: str) -> float:
     return 116 * luminance ** (1 / 3) - 16 if luminance > 0.008856 else 903.3 * luminance
 
 
+def text_on(background: str) -> str:
+    """The colour of text that can be read on a background."""
+    return "#ffffff" if lightness(background) < 55 else "#000000"
+
+
 def _light_to_dark(*colours: str) -> LinearSegmentedColormap:
     """Colours placed by their lightness, so that equal steps of a value look equal."""
     levels = [lightness(colour) for colour in colours]

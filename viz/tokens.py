@@ -14,8 +14,8 @@ _PICTURES = {" ": "␣", "\t": "⇥", "\n": "↵"}
 _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def show_token(token: str) -> str:
-    """A token as a label of at most 14 characters, with nothing invisible in it.
+def show_token(token: str, *, longest: int = _LONGEST) -> str:
+    """A token as a label of at most `longest` characters, with nothing invisible in it.
 
     A space becomes ␣, a tab ⇥, a line break ↵, any other invisible character its code
     (⟨200B⟩), an empty token ∅; long tokens end in ….
@@ -23,7 +23,7 @@ def show_token(token: str) -> str:
     if not token:
         return "∅"
     invisible_only = all(unicodedata.category(c) in ("Cf", "Mn", "Me") for c in token)
-    return _shortened("".join(_visible(c, invisible_only) for c in token))
+    return _shortened("".join(_visible(c, invisible_only) for c in token), longest)
 
 
 def dress_labels(labels: Iterable[Text], families: Sequence[str]) -> None:
@@ -50,10 +50,10 @@ def _visible(character: str, invisible_only: bool) -> str:
     return character
 
 
-def _shortened(label: str) -> str:
-    if len(label) <= _LONGEST:
+def _shortened(label: str, longest: int) -> str:
+    if len(label) <= longest:
         return label
-    cut = _LONGEST - 1
+    cut = longest - 1
     while cut > 1 and (unicodedata.category(label[cut])[0] == "M" or label[cut] == "\u200d"):
         cut -= 1  # keep a letter and its marks together
     return label[:cut] + "…"

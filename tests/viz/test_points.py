@@ -58,8 +58,8 @@ def test_groups_are_apart_and_under_headings(agreement):
 
 def test_a_score_without_a_group_is_not_lost(agreement):
     rows = agreement[agreement["statistic"] == "kendall_tau_b"]
-    rows = agreement_rows(rows.replace({"score": {"rollout": "attention_flow"}}))
-    assert rows.iloc[-1][["group", "name"]].tolist() == ["other scores", "attention flow"]
+    rows = agreement_rows(rows.replace({"score": {"rollout": "my_own_score"}}))
+    assert rows.iloc[-1][["group", "name"]].tolist() == ["other scores", "my own score"]
 
 
 def test_axis_names_the_measure_and_the_number_of_sentences(agreement):
