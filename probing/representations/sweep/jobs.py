@@ -30,8 +30,11 @@ def run_jobs(jobs: Sequence[Job], pieces: Pieces) -> dict[str, Arrays]:
     """
     found: dict[str, Arrays] = {}
     held = _Held()
+    # Two readings have sources of one name: each is a source of its own.
+    first = {id(job.source): place for place, job in reversed([*enumerate(jobs)])}
     ordered = sorted(jobs, key=lambda job: (job.source.name != "model", job.source.name,
-                                            job.source.number, job.layer))  # fmt: skip
+                                            job.source.number, first[id(job.source)],
+                                            job.layer))  # fmt: skip
     with tqdm(ordered, desc="probes", unit="fit", dynamic_ncols=True) as bar:
         for job in bar:
             arrays = pieces.read(job.name)

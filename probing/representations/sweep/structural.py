@@ -9,6 +9,7 @@ import pandas as pd
 
 from ....corpora import Sentence
 from ....errors import CorpusError
+from ....stats import wilson
 from ..estimators.structural import DepthProbe, DistanceProbe
 from ..estimators.trees import (
     LENGTHS,
@@ -193,6 +194,10 @@ def _outcome(
 
 def _rows(metric: str, outcomes: Sequence[Outcome], units: Units) -> pd.DataFrame:
     mean, low, high = units.intervals(np.stack([outcome.own for outcome in outcomes]))
+    if units.descriptive:
+        is_share = metric in ("uuas", "root")
+        counts = np.full(mean.shape, units.n if is_share else 0)
+        low, high = wilson(mean * counts, counts)  # NaN for rank correlations, which have none.
     table = pd.DataFrame({
         "task": TASK,
         "layer": pd.array([o.layer for o in outcomes], dtype="Int64"),

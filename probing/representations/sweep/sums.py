@@ -26,7 +26,7 @@ class Units:
     @property
     def n(self) -> int:
         """What all values are out of."""
-        return len(self.of_item) if self.counts is None else int(self.counts.sum())
+        return len(self.of_item) if self.counts is None else round(float(self.counts.sum()))
 
     def intervals(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sum of values over that of counts and its bootstrap interval over units, (…) each.

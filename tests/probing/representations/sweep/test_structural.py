@@ -10,11 +10,14 @@ from bertology.errors import CorpusError
 from bertology.probing.representations.estimators.trees import chain_distances, distance_scores
 from bertology.probing.representations.states import States
 from bertology.probing.representations.sweep.options import ProbeOptions
+from bertology.probing.representations.sweep.outcomes import Outcome
 from bertology.probing.representations.sweep.pieces import Pieces
 from bertology.probing.representations.sweep.readings import Reading
 from bertology.probing.representations.sweep.run import sweep
 from bertology.probing.representations.sweep.sources import Source
-from bertology.probing.representations.sweep.structural import trees_of
+from bertology.probing.representations.sweep.structural import _rows, trees_of
+from bertology.probing.representations.sweep.sums import Units
+from bertology.stats import wilson
 
 WORDS = 8
 
@@ -103,6 +106,20 @@ def test_intervals_hold_the_values(tables):
     table = tables[0]["table"]
     assert (table["ci_low"] <= table["value"]).all() and (table["value"] <= table["ci_high"]).all()
     assert not table["descriptive"].any()
+
+
+def test_few_sentences_are_descriptive():
+    outcomes = [Outcome("tree", "model", "structural", 0, np.ones(6), np.zeros((0, 6)))]
+    units = Units(np.arange(6), 0, np.full(6, 4.0))
+    table = _rows("uuas", outcomes, units).iloc[0]
+    assert table["descriptive"] and table["n"] == 24 and table["value"] == 0.25
+    low, high = wilson(np.array(6), np.array(24))
+    assert (table["ci_low"], table["ci_high"]) == (low, high)
+    assert _rows("dspr", outcomes, units)[["ci_low", "ci_high"]].isna().all(axis=None)
+
+
+def test_lengths_are_counted_though_their_shares_are_rounded():
+    assert Units(np.arange(49), 0, np.full(49, 1 / 49)).n == 1
 
 
 def test_sentences_that_are_no_tree_or_lack_tokens_are_left_out():
