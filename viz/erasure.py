@@ -36,7 +36,8 @@ def erasure_curves(
             ci_low, ci_high.
         metric: `deletion` or `insertion`.
         operator: how words are erased; needed only where the table has several.
-        scores: the rankings to draw (default: all); the two in grey always are.
+        scores: the rankings to draw (default: all); those in grey always are, where the table
+            has them.
 
     Raises:
         FigureError: a missing column, an unknown metric, operator or score, no operator where one
@@ -55,10 +56,12 @@ def erasure_curves(
         draw_band(ax, line, "share", "mean", score_name(name), place)
     for name, dashes in _REFERENCES.items():
         line = rows[rows["score"] == name].sort_values("share")
-        ax.fill_between(line["share"], line["ci_low"], line["ci_high"], color="0.85", linewidth=0,
-                        zorder=0)  # fmt: skip
-        ax.plot(line["share"], line["mean"], dashes, color="0.4", marker="",
-                label=score_name(name))  # fmt: skip
+        if len(line):
+            low, high = line["ci_low"], line["ci_high"]
+            ax.fill_between(line["share"], low, high, color="0.85", linewidth=0, zorder=0)
+            ax.plot(
+                line["share"], line["mean"], dashes, color="0.4", marker="", label=score_name(name)
+            )
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     ax.set_xlabel(_CURVES.get(metric, metric))

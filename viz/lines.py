@@ -34,15 +34,15 @@ def draw_band(ax: Axes, rows: pd.DataFrame, x: str, value: str, name: str, place
     return End(rows[value].iloc[-1], name, colour)
 
 
-def check_few(names: list[str], choose: str) -> None:
-    """Refuse more lines than can be told apart.
+def check_few(names: list[str], choose: str, what: str = "lines") -> None:
+    """Refuse more lines, or whatever has a marker each, than can be told apart.
 
     Raises:
         FigureError: naming what to choose.
     """
     if len(names) > len(MARKERS):
         raise FigureError(
-            f"{len(names)} lines cannot be told apart in one figure, only {len(MARKERS)}; "
+            f"{len(names)} {what} cannot be told apart in one figure, only {len(MARKERS)}; "
             f"choose with {choose}."
         )
 

@@ -83,7 +83,7 @@ def permutation_scatter(permutation: Any, *, ax: Axes | None = None) -> Axes:
     columns = ["predicted", "max_attention", "median_tvd"]
     table = table_of(getattr(permutation, "permutation", permutation), columns)
     classes = sorted(table["predicted"].unique())
-    check_few([str(name) for name in classes], "rows of the table")
+    check_few([str(name) for name in classes], "rows of the table", "classes")
     ax = axes_for(ax, min(figure_width(ax) * 0.8, 4.0))
     for place, name in enumerate(classes):
         members = table[table["predicted"] == name]

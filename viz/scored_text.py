@@ -16,6 +16,8 @@ GAP = "…"
 #: The shares that the legend shows.
 SCALE = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
+_COLOURS = mpl.colormaps[DIVERGING]
+
 
 @dataclass(frozen=True)
 class ScoredText:
@@ -71,10 +73,7 @@ def scored_text(explanation: Any, example: int, scores: Sequence[str] | None) ->
 
 def colours_of(share: float) -> tuple[str, str]:
     """Background and text colour of a share from −1 (blue) to 1 (red); white is 0, grey none."""
-    if np.isnan(share):
-        background = to_hex(MISSING)
-    else:
-        background = to_hex(mpl.colormaps[DIVERGING]((share + 1) / 2))
+    background = to_hex(MISSING if np.isnan(share) else _COLOURS((share + 1) / 2))
     return background, text_on(background)
 
 

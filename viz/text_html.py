@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .score_names import score_name
-from .scored_text import SCALE, ScoredText, colours_of, scored_text, signed, wrapped
+from .scored_text import SCALE, colours_of, scored_text, signed, wrapped
 from .tokens import show_token
 
 #: Coloured words of all rows together: more would make a page of megabytes.
@@ -32,8 +32,8 @@ def text_scores_html(
 ) -> Html:
     """The HTML twin of `text_scores`: the same rows and colours, every number as a tooltip.
 
-    A fragment in ASCII that needs nothing else. Everything from the table is escaped; words are
-    cut to 40 characters, and the text where all rows together have 4,000 coloured words.
+    A fragment in ASCII that needs nothing else. Everything from the table is escaped; words and
+    names of scores are cut to 40 characters, and the text where its rows have 4,000 words in all.
 
     Args:
         explanation, example, scores: see `text_scores`.
@@ -42,30 +42,33 @@ def text_scores_html(
         FigureError: see `text_scores`.
     """
     text = scored_text(explanation, example, scores)
-    shares, most = text.shares(), max(1, MOST_CELLS // len(text.scores))
+    most = max(1, MOST_CELLS // len(text.scores))
     words = [show_token(word, longest=_LONGEST) for word in text.words[:most]]
+    names = [score_name(name)[:_LONGEST] for name in text.scores]
+    heads = [_head(name, size) for name, size in zip(names, text.largest(), strict=True)]
+    rows = [
+        [_cell("td", word, share, f"{name}: {_number(value)}")
+         for word, share, value in zip(words, shares, values, strict=False)]
+        for name, shares, values in zip(names, text.shares(), text.values, strict=True)
+    ]  # fmt: skip
     parts = ['<div style="font:14px/1.4 sans-serif;overflow-x:auto">']
     for line in wrapped([len(word) + 1.0 for word in words], _LINE):
         parts.append(f'<table style="{_TABLE}">')
-        parts += [_row(text, row, words, shares, line) for row in range(len(text.scores))]
+        for head, cells in zip(heads, rows, strict=True):
+            parts.append(f"<tr>{head}{''.join(cells[line.start : line.stop])}</tr>")
         parts.append("</table>")
     if len(text.words) > most:
         parts.append(f"<p>… and {len(text.words) - most:,} more words</p>")
-    parts.append(f"<p>{_legend()} score divided by the largest of its row; underlined: negative")
-    parts.append("</p></div>")
+    scale = "".join(_cell("span", signed(share), share, "scale") for share in SCALE)
+    parts.append(f"<p>{scale} score divided by the largest of its row; underlined: negative</p>")
+    parts.append("</div>")
     # Without other characters a page is right in whatever encoding it is read.
     return Html("".join(parts).encode("ascii", "xmlcharrefreplace").decode("ascii"))
 
 
-def _row(text: ScoredText, row: int, words: Sequence[str], shares: np.ndarray, line: range) -> str:
-    name, largest = score_name(text.scores[row]), text.largest()[row]
-    title = escape(f"{text.scores[row]}: largest absolute value {largest:.4g}")
-    cells = [
-        _cell("td", words[k], shares[row, k], f"{name}: {_tip(text.values[row, k])}") for k in line
-    ]
-    return f'<tr><th scope="row" style="{_NAME}" title="{title}">{escape(name)}</th>' + (
-        f"{''.join(cells)}</tr>"
-    )
+def _head(name: str, largest: float) -> str:
+    title = f"largest absolute value {largest:.4g}"
+    return f'<th scope="row" style="{_NAME}" title="{title}">{escape(name)}</th>'
 
 
 def _cell(tag: str, label: str, share: float, title: str) -> str:
@@ -77,9 +80,5 @@ def _cell(tag: str, label: str, share: float, title: str) -> str:
     )
 
 
-def _tip(value: float) -> str:
+def _number(value: float) -> str:
     return "no score" if np.isnan(value) else signed(value)
-
-
-def _legend() -> str:
-    return "".join(_cell("span", signed(share), share, "scale") for share in SCALE)

@@ -23,7 +23,7 @@ def show_token(token: str, *, longest: int = _LONGEST) -> str:
     if not token:
         return "∅"
     invisible_only = all(unicodedata.category(c) in ("Cf", "Mn", "Me") for c in token)
-    return _shortened("".join(_visible(c, invisible_only) for c in token), longest)
+    return _shortened("".join(_visible(c, invisible_only) for c in token[: longest + 1]), longest)
 
 
 def dress_labels(labels: Iterable[Text], families: Sequence[str]) -> None:

@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
-from bertology.viz import effect_against_importance, style
+from bertology.viz import FigureError, effect_against_importance, permutation_scatter, style
 from bertology.viz.scatter import effect_rows
 
 
@@ -48,3 +51,26 @@ def test_largest_are_named_and_names_do_not_overlap(summary):
             assert box.x1 <= figure.bbox.width
     named = [text.get_text() for text in effect_against_importance(summary).texts]
     assert named[:2] == ["L1H2", "L1H1"]
+
+
+@pytest.fixture
+def permuted():
+    return pd.DataFrame({
+        "predicted": [1, 0, 1], "max_attention": [0.9, 0.2, 0.5], "median_tvd": [0.1, 0.3, 0.0],
+    })  # fmt: skip
+
+
+def test_every_text_is_a_point_in_the_look_of_its_class(permuted):
+    for given in (permuted, SimpleNamespace(table=None, permutation=permuted)):
+        ax = permutation_scatter(given)
+        points = {c.get_label(): c.get_offsets().tolist() for c in ax.collections}
+        assert points == {"0 (1)": [[0.2, 0.3]], "1 (2)": [[0.9, 0.1], [0.5, 0.0]]}
+        shapes = [c.get_paths()[0].vertices.shape for c in ax.collections]
+        assert shapes[0] != shapes[1]
+        assert (ax.get_xlim(), ax.get_ylim()) == ((0, 1), (0, 1))
+
+
+def test_more_classes_than_markers_are_refused(permuted):
+    many = pd.concat([permuted.assign(predicted=k) for k in range(9)])
+    with pytest.raises(FigureError, match="9 classes cannot be told apart"):
+        permutation_scatter(many)
