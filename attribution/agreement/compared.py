@@ -36,7 +36,8 @@ class Compared:
     chance: np.ndarray
     """The mean over all orders that the items of the other can be put in."""
     null: np.ndarray
-    """The same score of another text with as many items; NaN where there is none."""
+    """The same score of another text with as many items; NaN where there is none, and for the
+    floors."""
     items: np.ndarray
     """(sentence,)."""
 
@@ -135,6 +136,8 @@ def compare(
             chance[place, number] = statistic.chance(matrices[number], reference)
             if other is not None:
                 null[place, number] = statistic.compare(matrices[other], reference)
+    # A floor knows nothing of the model, and another text's `other_sentence` may be this one's.
+    null[:, :, -len(FLOORS) :] = np.nan
     return Compared(
         tuple(statistics),
         tuple(rows),
