@@ -8,25 +8,43 @@ from .from_attention.raw import AttentionScores, attention_scores, rollout
 from .methods.gradients import input_x_gradient
 from .methods.integrated import Completeness, completeness, integrated_gradients
 from .methods.occlusion import leave_one_out, leave_one_token_out
+from .scored import Scored, score_examples
 from .scores import Scores, score_all
 from .targets import Goal, Prepared, measure, prepare, probability
-from .verdict import Claim, Verdict, judge
+from .verdict import (
+    Claim,
+    Declaration,
+    HeadMaps,
+    Scrambled,
+    Searched,
+    Verdict,
+    head_maps,
+    judge,
+    scrambled,
+    searched,
+)
 
 __all__ = [
     "AttentionScores",
     "AttributionError",
     "Claim",
     "Completeness",
+    "Declaration",
     "Explanation",
     "Goal",
+    "HeadMaps",
     "Prepared",
+    "Scored",
     "Scores",
+    "Scrambled",
+    "Searched",
     "Verdict",
     "agreement",
     "attention_scores",
     "completeness",
     "explain",
     "faithfulness",
+    "head_maps",
     "input_x_gradient",
     "integrated_gradients",
     "judge",
@@ -37,4 +55,7 @@ __all__ = [
     "probability",
     "rollout",
     "score_all",
+    "score_examples",
+    "scrambled",
+    "searched",
 ]

@@ -271,6 +271,23 @@ def explain(
     foil: Foil = None,
     columns: Columns = None,
     unit: Annotated[str, typer.Option(help="What gets a score: word or token.")] = "word",
+    declare: Annotated[
+        str | None,
+        typer.Option(
+            help="What the verdict tests, where it is not the default: NAME=VALUE, separated by "
+            "commas, such as score=rollout,agreement_margin=0.05,texts=200."
+        ),
+    ] = None,
+    other_seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Models fine-tuned as MODEL was with other seeds, separated by commas: how far "
+            "apart their attention is stands in place of the margin for alternatives."
+        ),
+    ] = None,
+    heads: Annotated[
+        bool, typer.Option("--heads", help="Also write explanation_heads.csv, a row per head.")
+    ] = False,
     out: Out = None,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -284,15 +301,20 @@ def explain(
 ) -> None:
     """Whether attention explains what the model does.
 
-    Writes scores.jsonl, agreement.csv, faithfulness.csv and verdict.json.
+    Writes scores.jsonl, agreement.csv, faithfulness.csv, counterfactual.csv, alternatives.csv,
+    verdict.json and verdict.html; where the data have rationales plausibility.csv. Other
+    attention is tried on at most 100 texts, drawn with the seed.
 
     Example: bertology explain my-classifier --data reviews.tsv --columns text=Text,label=Sentiment
     """
-    from . import commands
+    from . import commands, explain_command
 
     loading = commands.Loading(device, revision, dtype, adapter, gguf_file, trust_remote_code)
     common = commands.Common("explain", model, out, seed, loading, limit, resume)
-    commands.explain(common, data, columns, target, foil, unit)
+    choices = explain_command.ExplainChoices(
+        data, columns, target, foil, unit, declare, other_seeds, heads
+    )
+    explain_command.explain_command(common, choices)
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """What each command does: read, compute, write the files the command promises."""
 
-import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,6 @@ import torch
 
 from ..ablation import Ablation, Importance, importance
 from ..ablation import ablate as ablate_heads
-from ..attribution import Explanation
-from ..attribution import explain as explain_examples
 from ..capture import verify
 from ..capture.verify import CHECKS
 from ..corpora import Corpus, Examples, read_corpus, read_examples, sample_treebank
@@ -80,42 +77,6 @@ class Common:
 
     def load(self) -> LoadedModel:
         return self.loading.load(self.model)
-
-
-def explain(
-    common: Common,
-    data: Path,
-    columns: str | None,
-    target: str | None,
-    foil: str | None,
-    unit: str,
-) -> None:
-    """`bertology explain`."""
-    examples = _examples(common, data, columns)
-    model = common.load()
-    run = common.open(
-        model,
-        data=str(data), data_sha256=examples.sha256, columns=columns, target=target, foil=foil,
-        unit=unit,
-    )  # fmt: skip
-    explanation = run.result(
-        "explanation",
-        Explanation,
-        lambda: explain_examples(
-            model, examples, target=target, foil=foil, unit=unit, seed=common.seed
-        ),
-    )
-    lines = [json.dumps(line, ensure_ascii=False) for line in explanation.score_lines()]
-    verdict = explanation.verdict()
-    written = [
-        run.text("scores.jsonl", "\n".join(lines) + "\n"),
-        run.table("agreement.csv", explanation.table),
-        run.table("faithfulness.csv", explanation.faithfulness),
-        run.text("verdict.json", json.dumps(verdict.as_dict(), indent=1, ensure_ascii=False)),
-    ]
-    finish(run, written, skipped_texts(explanation.provenance))
-    for claim in verdict.claims:
-        print(claim.sentence)
 
 
 def ablate(

@@ -5,13 +5,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..ablation import Ablation, Importance, ablate, importance
-from ..attribution import Explanation, explain
+from ..attribution import Declaration, Explanation, explain
+from ..attribution.verdict import TEXT_CLAIMS, drawn
 from ..capture import Captured, capture
-from ..corpora import Corpus, Examples, Sentence, examples_of, read_corpus, sample_treebank
+from ..corpora import Corpus, Sentence, examples_of, read_corpus, sample_treebank
 from ..corpora.text import text_to_sentence, words_to_sentence
 from ..errors import CorpusError
 from ..models import LoadedModel
@@ -111,8 +111,11 @@ def build_report(
         lambda: analyse_heads(model, corpus, seed=seed, folder=run.shards("heads")),
     )
     layers = _layers(model, corpus, run, seed)
-    costly = _drawn(corpus, COSTLY_SENTENCES, seed)
-    explanation = run.result("explanation", Explanation, lambda: explain(model, costly, seed=seed))
+    costly = drawn(examples_of(corpus), COSTLY_SENTENCES, seed)
+    declared = Declaration(claims=TEXT_CLAIMS)
+    explanation = run.result(
+        "explanation", Explanation, lambda: explain(model, costly, declared=declared, seed=seed)
+    )
     gradients = run.result("importance", Importance, lambda: importance(model, costly, seed=seed))
     ablation = run.result("ablation", Ablation, lambda: ablate(model, costly, seed=seed))
     summary = head_summary(heads, explanation, gradients, ablation)
@@ -152,15 +155,6 @@ def _is_enough(task: str, part: Corpus, per_class: int = 2) -> bool:
     """Whether a part has two labels of a task, and so many items for each as probes ask for."""
     labels = [item.label for sentence in part.sentences for item in TASKS[task].items(sentence)]
     return len(set(labels)) > 1 and len(labels) >= per_class * len(set(labels))
-
-
-def _drawn(corpus: Corpus, count: int, seed: int) -> Examples:
-    """At most `count` sentences of a corpus, drawn at random and kept in order."""
-    sentences = corpus.sentences
-    if len(sentences) > count:
-        chosen = np.random.default_rng(seed).choice(len(sentences), size=count, replace=False)
-        sentences = tuple(sentences[i] for i in sorted(chosen))
-    return examples_of(Corpus(corpus.name, sentences, corpus.sha256))
 
 
 def _shown_sentence(corpus: Corpus, sentence: str | None) -> Sentence:

@@ -31,7 +31,7 @@ def test_every_kind_of_model_is_explained(case: SimpleNamespace, make_example: M
     operators = set(result.faithfulness["operator"])
     has_mask = case.model.tokenizer.mask_token_id is not None
     assert operators == {"delete", "mask" if has_mask else "pad", "all"}
-    assert [claim.outcome for claim in result.verdict().claims] == ["inconclusive"] * 2
+    assert [claim.outcome for claim in result.verdict().claims] == ["inconclusive"] * 5
     for line in result.score_lines():
         json.dumps(line, allow_nan=False)
         assert all(len(values) == len(line["words"]) for values in line["scores"].values())
@@ -72,7 +72,7 @@ def test_tables(explained: Explanation) -> None:
 
 def test_saved_equals_reloaded(explained: Explanation, tmp_path: Path) -> None:
     loaded = Explanation.load(explained.save(tmp_path))
-    for name in ("table", "faithfulness", "scores", "goals"):
+    for name in ("table", "faithfulness", "evidence", "scores", "goals"):
         pd.testing.assert_frame_equal(getattr(loaded, name), getattr(explained, name))
     assert loaded.verdict() == explained.verdict()
     assert list(loaded.score_lines()) == list(explained.score_lines())
