@@ -57,11 +57,11 @@ def removal_shares(
     Returns:
         `order,mean,ci_low,ci_high,n,never,descriptive`; texts whose decision never flips, with
         one word left, are not in the mean: `never` is their share. Orders are by descending
-        weight: attention, gradient of the decision with respect to α, their product, random (the
-    mean over five draws).
+        weight: attention, gradient of the decision with respect to α, their product, random
+        (the mean over five draws; `never` is then the share of draws).
     """
     generator = np.random.default_rng(seed)
-    shares = np.full((len(instances), len(ORDERS)), np.nan)
+    shares, never = np.full((2, len(instances), len(ORDERS)), np.nan)
     for number, instance in enumerate(instances):
         if len(instance.attention) < 2:
             continue
@@ -75,15 +75,16 @@ def removal_shares(
                 torch.from_numpy(generator.permutation(len(attention))) for _ in range(RANDOM_DRAWS)
             ],
         }
-        shares[number] = [
-            mean_share([_share(network, instance, order) for order in orders[name]])
-            for name in ORDERS
-        ]
+        flipping = {
+            name: [_share(network, instance, order) for order in orders[name]] for name in ORDERS
+        }
+        never[number] = [np.mean(np.isnan(flipping[name])) for name in ORDERS]
+        shares[number] = [mean_share(flipping[name]) for name in ORDERS]
     long_enough = np.array([len(instance.attention) >= 2 for instance in instances])
     means = mean_over_units(shares, units, seed)
     return pd.DataFrame({
         "order": list(ORDERS), "mean": means.mean, "ci_low": means.low, "ci_high": means.high,
-        "n": means.n, "never": 1 - means.n / max(int(long_enough.sum()), 1),
+        "n": means.n, "never": never[long_enough].mean(0),
         "descriptive": means.descriptive,
     })  # fmt: skip
 
