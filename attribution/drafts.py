@@ -23,6 +23,8 @@ def draft_of(
     model: LoadedModel, example: Example, seed: int, function: Function | None
 ) -> tuple[Encoding, Goal] | str:
     """The goal as far as it is known before the forward pass, or why there is none."""
+    if not example.sentence.words:
+        return "it has no words"
     if function is not None and model.task == "encoder" and example.pair:
         return "an encoder reads one text at a time, so that a function cannot see the pair"
     # An encoder embeds the two texts of a pair apart; other models read them as one input.

@@ -19,7 +19,7 @@ from .faithfulness import FRACTIONS, faithfulness
 from .goals import Function
 from .methods.integrated import MOST
 from .plausibility import plausibility
-from .scored import Scored, score_examples
+from .scored import Scored, prepare_examples, score_examples
 from .scores import AVAILABLE, IMPORTANCE, SCORES, Scores
 from .targets import Prepared
 from .verdict import Declaration, Scrambled, Searched, Verdict, judge
@@ -95,7 +95,7 @@ def explain(
 ) -> Explanation:
     """Which words the model's behaviour rests on, and whether attention says the same.
 
-    Examples that cannot be explained are left out, with the reason (see `score_examples`).
+    Examples that cannot be explained are left out, with the reason (see `prepare_examples`).
 
     Args:
         target, foil: see `prepare`.
@@ -111,11 +111,11 @@ def explain(
     """
     own = declared or Declaration()
     check(unit, names, own)
+    prepared = prepare_examples(model, examples, target=target, foil=foil, seed=seed)
     if scored is None:
         scored = score_examples(
             model, examples, target=target, foil=foil, unit=unit, names=names, seed=seed
         )
-    prepared = scored.prepared(model, examples, target)
     scores = scored.of(prepared)
     units = units_of([e.sentence for e in prepared.encodings], examples.unit)
     evidence, chosen = text_evidence(model, prepared, scores, units, own, seed=seed)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +10,11 @@ from ..corpora import Example, Examples
 from ..errors import AttributionError
 from ..models import LoadedModel, provenance
 from ..results import Result
+from .goals import Function
 from .naming import function_name
-from .scores import IMPORTANCE, SCORES, Scores, score_all
+from .scores import SCORES, Scores, score_all
 from .targets import Prepared, prepare
 from .words import items_of
-
-CONSTANT = "its target is constant: every importance measure is zero on every word"
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,16 +32,6 @@ class Scored(Result):
     """(head,) number within the layer."""
     completeness: pd.DataFrame
     """`error,relative_error,holds` of the integrated gradients of each example."""
-
-    def prepared(self, model: LoadedModel, examples: Examples, target: Any = None) -> Prepared:
-        """The examples that have scores, with what is measured on each, in the same order.
-
-        Args:
-            target: what was given to `score_examples`.
-        """
-        foil, seed = self.provenance.options["foil"], self.provenance.seed
-        every = _prepare(model, examples, target, foil, seed)
-        return _only(every, self.goals["example"].tolist(), self.provenance.skipped)
 
     def of(self, prepared: Prepared) -> list[Scores]:
         """The scores of each prepared example."""
@@ -67,7 +55,7 @@ def score_examples(
     model: LoadedModel,
     examples: Examples,
     *,
-    target: Any = None,
+    target: str | Function | None = None,
     foil: str | None = None,
     unit: str = "word",
     names: Sequence[str] = SCORES,
@@ -75,31 +63,14 @@ def score_examples(
 ) -> Scored:
     """Score every word of every example.
 
-    Left out, with the reason, are examples that the model cannot read, whose rationale does not
-    align, or whose target no word changes.
+    Left out, with the reason, are those that `prepare_examples` leaves out.
 
     Raises:
         AttributionError: see `prepare` and `score_all`; or no example is left.
         CaptureError: the model's attention cannot be captured.
     """
-    prepared = _prepare(model, examples, target, foil, seed)
+    prepared = prepare_examples(model, examples, target=target, foil=foil, seed=seed)
     scores, checks = score_all(model, prepared, unit=unit, names=names, seed=seed)
-    constant = [_is_constant(own) for own in scores]
-    if all(constant):
-        raise AttributionError(
-            f"On every one of the {len(scores)} examples the target is constant: its gradient and "
-            "every change without a word are zero, so that there is nothing to explain. Give "
-            "another target."
-        )
-    kept = [number for number, is_constant in enumerate(constant) if not is_constant]
-    skipped = prepared.skipped + [
-        [prepared.encodings[number].sentence.id, CONSTANT]
-        for number, is_constant in enumerate(constant)
-        if is_constant
-    ]
-    prepared = _only(prepared, [prepared.kept[number] for number in kept], skipped)
-    scores = [scores[number] for number in kept]
-    checks = [checks[number] for number in kept] if checks else []
     return Scored(
         table=_score_table(prepared, scores),
         goals=_goal_table(prepared),
@@ -111,15 +82,26 @@ def score_examples(
             columns=["error", "relative_error", "holds"],
         ),
         provenance=provenance(
-            model, examples, seed=seed, skipped=skipped, target=function_name(target), foil=foil,
-            scored=unit, scores=list(names),
+            model, examples, seed=seed, skipped=prepared.skipped, target=function_name(target),
+            foil=foil, scored=unit, scores=list(names),
         ),
     )  # fmt: skip
 
 
-def _prepare(
-    model: LoadedModel, examples: Examples, target: Any, foil: str | None, seed: int
+def prepare_examples(
+    model: LoadedModel,
+    examples: Examples,
+    *,
+    target: str | Function | None = None,
+    foil: str | None = None,
+    seed: int = 0,
 ) -> Prepared:
+    """`prepare`, which leaves out what the model cannot read and constant targets, and examples
+    whose rationale does not align.
+
+    Raises:
+        AttributionError: see `prepare`.
+    """
     reasons = [_misaligned(example) for example in examples.examples]
     aligned = [number for number, reason in enumerate(reasons) if not reason]
     own = [examples.examples[number] for number in aligned]
@@ -145,23 +127,6 @@ def _misaligned(example: Example) -> str:
     if marks in (0, words):
         return ""
     return f"its rationale has {marks} marks for {words} words"
-
-
-def _only(prepared: Prepared, examples: Sequence[int], skipped: list[list[str]]) -> Prepared:
-    """The part whose numbers in the examples given are these."""
-    wanted = set(examples)
-    kept = [place for place, number in enumerate(prepared.kept) if number in wanted]
-    return Prepared(
-        encodings=[prepared.encodings[place] for place in kept],
-        goals=[prepared.goals[place] for place in kept],
-        kept=[prepared.kept[place] for place in kept],
-        skipped=skipped,
-    )
-
-
-def _is_constant(scores: Scores) -> bool:
-    known = [scores.named[name] for name in IMPORTANCE if name in scores.named]
-    return bool(known) and all(not own.any() for own in known)
 
 
 def _score_table(prepared: Prepared, scores: Sequence[Scores]) -> pd.DataFrame:
