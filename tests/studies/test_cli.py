@@ -81,8 +81,9 @@ def test_explain_and_ablate(tmp_path: Path) -> None:
              for v in ("found", "hid")]  # fmt: skip
     data.write_text("Words\n" + "\n".join(lines) + "\n")
     done = call(
-        "explain", "demo", "--data", data, "--columns", "text=Words", "--out", tmp_path / "e"
-    )
+        "explain", "demo", "--data", data, "--columns", "text=Words", "--declare", "steps=2",
+        "--out", tmp_path / "e",
+    )  # fmt: skip
     assert done.exit_code == 0, done.output
     agreement = pd.read_csv(tmp_path / "e" / "agreement.csv")
     assert list(agreement.columns)[:9] == [
