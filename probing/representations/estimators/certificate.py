@@ -13,7 +13,8 @@ out as q. For these probabilities, with the moved weight M = Σ t_j N_j,
 
     Σ s_i H(p'_i) ≥ Σ s_i H(p_i) − Σ t_j N_j ln(Σ s_i / N_j) − M + M H(q),
 
-as what is known of where a unit of weight came from only lowers the entropy, and −p ln p is concave.
+as knowing which part of p' a unit of weight belongs to only lowers its entropy, and as −p ln p
+is concave.
 """
 
 import torch
@@ -39,11 +40,13 @@ def duality_gap(
     rest, rest_counts = (W - gradient[:, :-1]) / C, -gradient[:, -1] / C
     if len(W) < len(counts):
         rest, rest_counts = torch.cat([-rest, rest]), torch.cat([-rest_counts, rest_counts])
+    # What one class has too much the others lack, but for rounding.
+    rest_counts = rest_counts - rest_counts.mean()
     expected = counts - rest_counts
     surplus, lack = (-rest_counts).clamp(min=0), rest_counts.clamp(min=0)
     moved = surplus.sum()
     A = C * rest[-len(W) :]
-    if moved == 0:
+    if min(moved, lack.sum()) == 0:
         return float((W - A).square().sum() / 2)
     q, share = lack / lack.sum(), surplus / expected
     expected_sums = sums - rest

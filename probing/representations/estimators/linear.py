@@ -116,8 +116,8 @@ def fit_together(
 ) -> list[LinearProbe]:
     """Fit a linear probe to each of many label sets on the same features, all at once.
 
-    The probes are those of `LinearProbe(Cs, seed, device, tol).fit(X, y, groups, sample_weight)` for
-    one label set after the other, within the tolerance of the solver, in a fraction of the time.
+    The probes are those of `LinearProbe(Cs, seed, device, tol).fit(X, y, groups, sample_weight)`
+    for one label set after the other, within `tol`, in a fraction of the time.
 
     Args:
         X: features, shape (n, features), float32 or float64; or `RowBlocks`, where they are larger

@@ -124,7 +124,8 @@ class Objective:
 
     @cached_property
     def class_totals(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Of every set, the weight of each class, (classes,), and its features' sums, (classes, features)."""
+        """Of every set: the weight of each class, (classes,), and the weighted sums of the set's
+        own features in each class, (classes, features)."""
         classes = [max(count, 2) for count in self.columns]
         counts = [torch.zeros(k, dtype=torch.float64, device=self.mean.device) for k in classes]
         sums = [self.mean.new_zeros(k, self.features.width) for k in classes]

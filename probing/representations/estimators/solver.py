@@ -19,7 +19,8 @@ from .objective import Objective
 TOLERANCE = 1e-3
 _MAX_PASSES = 2000
 _SUFFICIENT_DECREASE = 1e-4
-_SHORTEST_STEP = 1e-8
+#: Passes without a decrease after which the precision of the features is exhausted.
+_PATIENCE = 30
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,15 @@ def solve(
         passes=0,
     )
     whole, active = objective, torch.arange(len(objective), device=device)
-    metric, history = Metric(objective, strength), History()
+    history = History(objective, Metric(objective, strength))
     step = torch.ones_like(points.value)
     direction = torch.zeros_like(points.theta)
     fresh = torch.ones_like(step, dtype=torch.bool)
+    lowest, idle = points.value, torch.zeros_like(step)
     passes = 1
     while True:
         gap = _gaps(objective, strength, points, tolerance)
-        done = (gap <= tolerance * points.value) | (step < _SHORTEST_STEP)
+        done = (gap <= tolerance * points.value) | (idle >= _PATIENCE)
         if passes >= max_passes:
             done[:] = True
         if done.any():
@@ -106,13 +108,13 @@ def solve(
             if not len(kept):
                 break
             columns = (~done)[objective.owner]
-            objective, metric = objective.only(kept), metric.only(kept)
-            history.only(kept, columns)
+            objective = objective.only(kept)
+            history.keep(kept, columns)
             points, direction = points.only(kept, columns), direction[columns]
             active, strength, gap = active[kept], strength[kept], gap[kept]
-            step, fresh = step[kept], fresh[kept]
+            step, fresh, lowest, idle = step[kept], fresh[kept], lowest[kept], idle[kept]
         owner = objective.owner
-        down = history.direction(objective, metric, points.gradient)
+        down = history.direction(objective, points.gradient)
         down = _intercepts_alone(objective, strength, points, down, gap.isfinite())
         direction = torch.where(fresh[owner, None], down, direction)
         slope = objective.per_set(direction * points.gradient)
@@ -125,6 +127,8 @@ def solve(
         history.add(objective, after.theta - points.theta, after.gradient - points.gradient)
         step = torch.where(fresh, 1.0, _shorter(step, points.value, slope, new.value))
         points = after
+        idle = torch.where(points.value < lowest - rounding, 0.0, idle + 1)
+        lowest = torch.minimum(lowest, points.value)
     _warn(result, tolerance)
     return Solution(result.theta, result.value, result.gap, passes)
 
@@ -141,7 +145,7 @@ def _evaluated(objective: Objective, C: torch.Tensor, theta: torch.Tensor) -> _P
 
 
 def _gaps(objective: Objective, C: torch.Tensor, points: _Points, tolerance: float) -> torch.Tensor:
-    """The duality gap of each set; infinite where half the squared gradient is already too large."""
+    """The duality gap of each set; infinite where half the squared gradient alone is too large."""
     half = objective.per_set(points.gradient[:, :-1].square()) / 2
     gaps = torch.full_like(half, float("inf"))
     near = (half <= tolerance * points.value).tolist()
@@ -197,8 +201,9 @@ def _warn(result: Solution, tolerance: float) -> None:
     if share > tolerance:
         late = int((result.gap > tolerance * result.value).sum())
         warnings.warn(
-            f"{late} of {len(result.value)} logistic regressions did not converge: an objective may be "
-            f"{float(share):.1%} above its minimum, more than {tolerance:.1%}. Ask for a smaller C.",
+            f"{late} of {len(result.value)} logistic regressions did not converge: an objective "
+            f"may be {float(share):.1%} above its minimum, more than {tolerance:.1%}. Ask for a "
+            "smaller C.",
             ConvergenceWarning,
             stacklevel=3,
         )
