@@ -8,7 +8,8 @@ from matplotlib.colors import Normalize
 
 from ..errors import FigureError
 from .checks import check_one_row_each, rows_where, table_of
-from .grids import colour_bar, draw_cells, name_cells, named_height, number_cells
+from .grids import colour_bar, draw_cells
+from .numbered import name_cells, named_height, number_cells
 from .score_names import GROUPS, group_of, in_order, score_name
 from .style import DIVERGING, PALETTE, axes_for, text_height
 

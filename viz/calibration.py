@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from .checks import check_one_row_each, table_of
-from .grids import colour_bar, draw_cells, name_cells, named_height, number_cells, short_number
+from .grids import colour_bar, draw_cells
+from .numbered import name_cells, named_height, number_cells, short_number
 from .score_names import in_order, score_name
 from .style import SEQUENTIAL, axes_for
 

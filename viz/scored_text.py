@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from .checks import check_one_row_each, rows_where, table_of
-from .style import DIVERGING, MISSING, text_on
+from .style import DIVERGING, MISSING, colour_at, text_on
 
 #: Stands where words without a score (masked words, special tokens) lie between two others.
 GAP = "…"
@@ -73,7 +73,7 @@ def scored_text(explanation: Any, example: int, scores: Sequence[str] | None) ->
 
 def colours_of(share: float) -> tuple[str, str]:
     """Background and text colour of a share from −1 (blue) to 1 (red); white is 0, grey none."""
-    background = to_hex(MISSING if np.isnan(share) else _COLOURS((share + 1) / 2))
+    background = to_hex(MISSING) if np.isnan(share) else colour_at(_COLOURS, (share + 1) / 2)
     return background, text_on(background)
 
 

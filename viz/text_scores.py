@@ -52,7 +52,7 @@ def text_scores(
         for name, largest in zip(text.scores, text.largest(), strict=True)
     ]
     made = ax is None
-    width = figure_width(ax) - 0.1 if made else axes_inches(ax)[0]
+    width = figure_width(ax) - 0.1 if ax is None else axes_inches(ax)[0]
     ax = axes_for(ax, 1.0)
     ax.axis("off")
     ax.set_xlim(0, width)

@@ -3,13 +3,17 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
+from bertology.attribution.agreement import agreement, compare
+from bertology.attribution.floors import FLOORS
+from bertology.attribution.scores import Scores
+from bertology.attribution.words import Items
 from bertology.viz import FigureError, agreement_distributions, agreement_matrix, style
 from bertology.viz.agreement import distribution_rows
-from bertology.viz.grids import short_number
+from bertology.viz.numbered import short_number
 
 
 @pytest.fixture
-def agreement():
+def pairs():
     rows = [
         ("rollout", "lime", 0.5),
         ("rollout", "occlusion", -0.25),
@@ -31,9 +35,9 @@ def _numbers(ax):
     }  # fmt: skip
 
 
-def test_matrix_is_the_table_in_the_order_of_the_groups(agreement):
+def test_matrix_is_the_table_in_the_order_of_the_groups(pairs):
     with style("paper", columns=1):
-        ax = agreement_matrix(agreement)
+        ax = agreement_matrix(pairs)
     mesh = ax.collections[0]
     assert [t.get_text() for t in ax.get_yticklabels()] == [
         "rollout",
@@ -51,8 +55,8 @@ def test_matrix_is_the_table_in_the_order_of_the_groups(agreement):
     }  # fmt: skip
 
 
-def test_numbers_can_be_read_on_their_cells(agreement):
-    colours = {t.get_text(): to_rgb(t.get_color()) for t in agreement_matrix(agreement).texts}
+def test_numbers_can_be_read_on_their_cells(pairs):
+    colours = {t.get_text(): to_rgb(t.get_color()) for t in agreement_matrix(pairs).texts}
     assert colours[".98"] == (1, 1, 1)
     assert colours[".00"] == (0, 0, 0)
 
@@ -76,11 +80,11 @@ def test_numbers_are_short_and_their_sign_is_right():
     assert {value: short_number(value) for value in values} == values
 
 
-def test_doubled_pairs_and_heads_alone_are_refused(agreement):
+def test_doubled_pairs_and_heads_alone_are_refused(pairs):
     with pytest.raises(FigureError, match="score = rollout, against = lime comes more than once"):
-        agreement_matrix(pd.concat([agreement, agreement]))
+        agreement_matrix(pd.concat([pairs, pairs]))
     with pytest.raises(FigureError, match="only single heads"):
-        agreement_matrix(agreement[agreement["score"] == "attention"])
+        agreement_matrix(pairs[pairs["score"] == "attention"])
 
 
 @pytest.fixture
@@ -140,3 +144,27 @@ def test_strata_mixed_in_one_table_are_refused(sentences):
         agreement_distributions(pd.concat([sentences, sentences]), against="leave_one_out")
     with pytest.raises(FigureError, match=r"'lime'; choose one of \['leave_one_out'\]"):
         agreement_distributions(sentences, against="lime")
+
+
+def test_tables_of_the_analysis_are_drawn_as_they_are():
+    generator = np.random.default_rng(0)
+    names = ("rollout", "lime", "occlusion")
+    items = Items(tuple("abcdefgh"), np.arange(8), np.arange(8))
+    scores = [
+        Scores(
+            items, np.array([0]), np.array([0]), generator.random((1, 8)),
+            {name: generator.random(8) for name in (*names, *FLOORS)},
+        )
+        for _ in range(12)
+    ]  # fmt: skip
+    how = {"seed": 0, "names": names, "against": names}
+    table = compare(scores, **how).table()
+    means = agreement(scores, range(12), **how)
+    with style("paper", columns=1):
+        matrix = agreement_matrix(means)
+        boxes = agreement_distributions(table, against="lime")
+    rows = means[(means["score"] == "random") & (means["statistic"] == "kendall_tau_b")]
+    row = [t.get_text() for t in matrix.get_yticklabels()].index("random")
+    drawn = matrix.collections[0].get_array()[row]
+    assert sorted(drawn) == pytest.approx(sorted(rows["mean"]))
+    assert [t.get_text() for t in boxes.get_yticklabels()][-1] == "occlusion (12)"
