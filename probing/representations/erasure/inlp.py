@@ -76,8 +76,8 @@ class INLP(Eraser):
         fitted, held = next(split.split(features, labels, rows))
         if len(np.unique(labels[fitted])) < 2:
             raise BertologyError(
-                f"The training labels are all {labels[fitted][0]!r} outside of the held-out fifth; "
-                "nothing can be erased. Give two labels or more, each in several groups."
+                f"The training labels are all {str(labels[fitted][0])!r} outside of the held-out "
+                "fifth; nothing can be erased. Give two labels or more, each in several groups."
             )
         self.majority_ = _majority(labels[held])
         self.accuracies_: list[float] = []

@@ -58,7 +58,7 @@ class LEACE(Eraser):
         names = np.unique(labels)
         if len(names) < 2:
             raise BertologyError(
-                f"All {len(labels)} labels are {names[0]!r}; nothing can be erased. Give two "
+                f"All {len(labels)} labels are {str(names[0])!r}; nothing can be erased. Give two "
                 "labels or more."
             )
         self.mean_ = features.mean(axis=0)

@@ -112,7 +112,7 @@ def check_label_sets(X: np.ndarray, label_sets: np.ndarray) -> None:
         )
     if (label_sets[0] == label_sets[0, 0]).all():
         raise BertologyError(
-            f"All {len(X)} items have the label {label_sets[0, 0]!r}, so there is nothing to "
+            f"All {len(X)} items have the label {str(label_sets[0, 0])!r}, so there is nothing to "
             "learn; give items with at least two labels."
         )
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ....capture.identity import sentences_sha256
 from ....capture.store import ActivationStore, open_store
 from ....corpora import Corpus
@@ -12,6 +14,8 @@ from ....errors import BertologyError, CaptureError
 from ....models import LoadedModel
 from ..checks import check_features
 from ..items import pooled
+from ..measures.curves import subset_sizes
+from ..measures.description_length import block_ends
 from ..states import States, states_of_model, states_of_store
 from ..tasks import Task
 from .options import ProbeOptions
@@ -56,7 +60,8 @@ def readings_of(
     """Read both parts, once for all tasks that are about the text as it is, and put the tasks.
 
     Raises:
-        BertologyError: a store, and a task for which the model reads another text.
+        BertologyError: a store, and a task for which the model reads another text; too few
+            training sentences for a measure.
         CorpusError: a part lacks the annotation, or the items cannot be learned from.
         CaptureError: the hidden states cannot be had, or are the same for all items.
         OutputError: a store is of another model.
@@ -80,6 +85,7 @@ def readings_of(
             for task in own
         ]
         _check_features(train, problems)
+        _check_measures(problems, options)
         readings.append(Reading(
             train, evaluate, tuple(problems), _sources(model, corpora, (train, evaluate), options),
             _trees(train, evaluate) if reads is None and "structural" in options.probes else None,
@@ -122,3 +128,11 @@ def _check_features(train: States, problems: Sequence[Problem]) -> None:
         states = train.read(layer)
         for group in groups_of(problems):
             check_features(pooled(states, group.problems[0].train), layer)
+
+
+def _check_measures(problems: Sequence[Problem], options: ProbeOptions) -> None:
+    """Refuse training parts that are too small for a measure."""
+    least = {"mdl": block_ends, "curves": subset_sizes}
+    for measure in set(least) & set(options.measures):
+        for problem in problems:
+            least[measure](len(np.unique(problem.train.sentences)))

@@ -113,7 +113,7 @@ def test_the_table_sets_control_labels_beside_the_task() -> None:
     [
         ({"eval_label_sets": np.zeros((2, 4), int)}, r"\(2, 4\) were given for 4 evaluation items"),
         ({"label_sets": np.zeros((1, 5), int)}, r"\(1, 5\) were given for 6 items"),
-        ({"label_sets": np.zeros((1, 6), int)}, "All 6 items have the label"),
+        ({"label_sets": np.zeros((1, 6), int)}, "All 6 items have the label '0'"),
         ({"estimator": RidgeClassifier()}, "RidgeClassifier gives no probabilities"),
     ],
 )

@@ -234,6 +234,22 @@ def test_bad_options_are_refused(tiny_model, parts, options, message):
         probe(tiny_model("bert"), *parts, **options)
 
 
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [("mdl", "9 sentences are too few for an online code"), ("curves", "9 sentences are too few")],
+)
+def test_too_few_sentences_for_a_measure_are_refused_before_training(
+    tiny_model, parts, monkeypatch, measure, message
+):
+    monkeypatch.setattr(
+        "bertology.probing.representations.sweep.kinds.fit_together",
+        lambda *_, **__: pytest.fail("a probe was trained"),
+    )
+    train, evaluate = parts
+    with pytest.raises(BertologyError, match=message):
+        probe(tiny_model("bert"), train.first(9), evaluate, tasks=("upos",), measures=(measure,))
+
+
 def test_a_treebank_without_the_column_is_refused_before_it_is_read(parts, monkeypatch):
     bare = tuple(
         words_to_sentence(["A", "word"], id=f"s{n}", upos=("_", "_")) for n in range(3)
