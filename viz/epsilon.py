@@ -12,6 +12,7 @@ from .checks import check_one_row_each, rows_where, table_of
 from .lines import End, check_few, draw_band, label_ends
 from .style import PALETTE, axes_for, figure_width
 
+_COLUMNS = ["epsilon", "mean", "ci_low", "ci_high"]
 _LIMIT = float(np.log(2))
 _NAMES = {"jsd": "JSD of attention", "read_jsd": "JSD of the attention of the position read"}
 
@@ -29,15 +30,15 @@ def epsilon_curves(
     between models of other seeds, whose output differs too.
 
     Args:
-        curves: table with columns epsilon, mean, ci_low, ci_high; of layers also scope, layer,
-            statistic, bound.
+        curves: result with `epsilon_curve`, or such a table: columns epsilon, mean, ci_low,
+            ci_high; of layers also layer, statistic, bound.
         statistic: `jsd` or `read_jsd`, where the table has several.
         seeds: for each text, its divergence to the attention of models of other seeds (nats).
 
     Raises:
         FigureError: a missing column, an unknown statistic, two rows for an ε, or too many layers.
     """
-    table = table_of(curves, ["epsilon", "mean", "ci_low", "ci_high"])
+    table = table_of(getattr(curves, "epsilon_curve", curves), _COLUMNS)
     rows = rows_where(table, "statistic", statistic) if "statistic" in table else table
     lines = epsilon_lines(rows)
     check_few(list(lines), "rows of the table")

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +54,11 @@ def test_layers_have_lines_of_their_own_and_the_bound_with_the_output_free(layer
     drawn = [line.get_ydata()[0] for line in read.lines if line.get_marker() != ""]
     assert drawn == pytest.approx([0.05, 0.06, 0.07])
     assert "position read" in read.get_ylabel()
+
+
+def test_the_curve_of_a_result_is_found(curve):
+    result = SimpleNamespace(table=curve.assign(mean=0.0), epsilon_curve=curve)
+    assert epsilon_curves(result).lines[1].get_ydata().tolist() == [0.1, 0.3, 0.5]
 
 
 def test_other_seeds_are_a_band_of_the_middle_half_of_the_texts(curve):
