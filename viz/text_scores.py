@@ -73,13 +73,19 @@ def text_scores(
         _write(ax, f"… and {rest:,} more words", margin, y, families, ha="left")
         y += _ROW + _BETWEEN
     _write(ax, _LEGEND, margin - pad, y, families, ha="right")
-    marks = [signed(share) for share in SCALE]
-    wide = max(_widths(ax, marks, families)) + pad
-    _draw_row(ax, marks, [wide] * len(marks), np.array(SCALE), margin, y, families)
+    _draw_scale(ax, margin, y, width - margin, families)
     ax.set_ylim(y + _ROW / 2, -_ROW / 2)
     if made:
         figure_of(ax).set_figheight(0.1 + (y + _ROW) * text_height())
     return ax
+
+
+def _draw_scale(ax: Axes, x: float, y: float, room: float, families: Sequence[str]) -> None:
+    """The five shares of the legend, or three where there is no room for five."""
+    wide = max(_widths(ax, [signed(share) for share in SCALE], families)) * 1.2
+    shown = SCALE if wide * len(SCALE) <= room else SCALE[::2]
+    marks = [signed(share) for share in shown]
+    _draw_row(ax, marks, [wide] * len(marks), np.array(shown), x, y, families)
 
 
 def _draw_row(

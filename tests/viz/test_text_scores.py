@@ -172,6 +172,14 @@ def test_words_are_not_mathematics_and_long_texts_are_cut():
     assert "… and 5 more words" in [t.get_text() for t in ax.texts]
 
 
+def test_the_legend_has_fewer_shares_where_there_is_no_room(scores):
+    table = scores.replace({"score": {"rollout": "leave_one_out_reversed"}})
+    with style("paper", columns=1):
+        _, axes = plt.subplots(1, 2)
+        ax = text_scores(table, ax=axes[0])
+    assert [mark for mark, _ in _cells(ax)[-1]] == ["−1", "0", "+1"]
+
+
 def test_given_axes_are_drawn_on(scores):
     ax = plt.figure(figsize=(4, 2)).add_subplot()
     assert text_scores(scores, ax=ax) is ax
