@@ -1,7 +1,7 @@
 """What `bertology explain` does."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -94,6 +94,7 @@ def explain_command(common: Common, choices: ExplainChoices) -> None:
     examples = read_examples(choices.data, parse_columns(choices.columns)).first(common.limit)
     model = common.load()
     others = [common.loading.load_one_of_several(name) for name in choices.seeds()]
+    _check_seeds(model, others)
     settings = {name: value for name, value in asdict(choices).items() if name != "heads"}
     run = common.open(model, **settings | {"data": str(choices.data)},
                       data_sha256=examples.sha256)  # fmt: skip
@@ -105,6 +106,7 @@ def explain_command(common: Common, choices: ExplainChoices) -> None:
         explain, model, examples, unit=choices.unit, names=names, declared=declared,
         scored=scored, **target,
     ))  # fmt: skip
+    written = _write_explanation(run, explanation)
     needed = run.result("scrambled", Scrambled, partial(
         scrambled, model, examples, declared=declared, **target
     ))  # fmt: skip
@@ -112,7 +114,7 @@ def explain_command(common: Common, choices: ExplainChoices) -> None:
         searched, model, examples, declared=declared, seeds=others, **target
     ))  # fmt: skip
     verdict = explanation.verdict(needed, found)
-    written = _write(run, explanation, needed, found, verdict)
+    written += _write_verdict(run, needed, found, verdict)
     if choices.heads:
         part = drawn(examples, declared.texts, common.seed)
         written.append(_write_heads(run, model, part, explanation, choices, target))
@@ -121,22 +123,34 @@ def explain_command(common: Common, choices: ExplainChoices) -> None:
         print(f"{claim.claim}: {claim.outcome}. {claim.sentence}")
 
 
-def _write(
-    run: Run, explanation: Explanation, needed: Scrambled, found: Searched, verdict: Verdict
-) -> list[Path]:
+def _check_seeds(model: LoadedModel, others: Sequence[LoadedModel]) -> None:
+    """Refuse, before any work, what are no classifiers with the same classes."""
+    for other in others:
+        if model.task != "classification" or other.labels != model.labels:
+            raise BertologyError(
+                f"--other-seeds names {other.name} ({other.task}, classes {list(other.labels)}), "
+                f"which does not compare with {model.name} ({model.task}, classes "
+                f"{list(model.labels)}); give classifiers fine-tuned as MODEL was."
+            )
+
+
+def _write_explanation(run: Run, explanation: Explanation) -> list[Path]:
     lines = [json.dumps(line, ensure_ascii=False) for line in explanation.score_lines()]
     written = [
         run.text("scores.jsonl", "\n".join(lines) + "\n"),
         run.table("agreement.csv", explanation.table),
         run.table("faithfulness.csv", explanation.faithfulness),
-        run.table("counterfactual.csv", needed.table),
-        run.table("alternatives.csv", found.table),
     ]
     if not explanation.plausibility.empty:
         written.append(run.table("plausibility.csv", explanation.plausibility))
+    return written
+
+
+def _write_verdict(run: Run, needed: Scrambled, found: Searched, verdict: Verdict) -> list[Path]:
     record = json.dumps(verdict.as_dict(), indent=1, ensure_ascii=False)
     return [
-        *written,
+        run.table("counterfactual.csv", needed.table),
+        run.table("alternatives.csv", found.table),
         run.text("verdict.json", record + "\n"),
         run.text("verdict.html", verdict_page(verdict)),
     ]

@@ -53,7 +53,6 @@ class _Tested:
     p: float
     n: int
     units: int
-    descriptive: bool
 
 
 def judge(
@@ -114,7 +113,7 @@ def _margin(claim: str, declared: Declaration, parts: pd.Series) -> tuple[float,
 def _test(evidence: pd.DataFrame, margin: float, side: str, seed: int) -> _Tested:
     sign = 1 if side == "above" else -1
     if evidence.empty:
-        return _Tested("", None, 0, False, np.nan, 0, 0, True)
+        return _Tested("", None, 0, False, np.nan, 0, 0)
     parts = list(evidence.groupby("part", sort=False))
     means, p_for, p_against = [], [], []
     for _, part in parts:
@@ -137,7 +136,6 @@ def _test(evidence: pd.DataFrame, margin: float, side: str, seed: int) -> _Teste
         p=np.nan if descriptive else min(1.0, 2 * min(supported, refuted)),
         n=int(min(int(own.n) for own in means)),
         units=int(min(int(own.units) for own in means)),
-        descriptive=descriptive,
     )
 
 

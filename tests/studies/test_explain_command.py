@@ -131,6 +131,8 @@ def test_a_run_cut_short_loses_one_part(
         assert call(*words).exit_code == 130
     kept = {path.name for path in (tmp_path / "run" / "results").iterdir()}
     assert kept == {"scores", "explanation", "scrambled"}
+    # What is known is written already.
+    assert (tmp_path / "run" / "agreement.csv").is_file()
     with monkeypatch.context() as patch:
         for name in ("score_examples", "explain", "scrambled"):
             patch.setattr(module, name, lambda *_, **__: pytest.fail("computed again"))
@@ -150,6 +152,14 @@ def test_models_of_other_seeds(folder: Path, data: Path, tmp_path: Path) -> None
     claim = verdict["claims"][2]
     assert (claim["part"], claim["margin"]) == ("beyond other seeds", 0)
     assert verdict["provenance"]["searched"]["options"]["seeds"] == [str(folder)] * 2
+
+
+def test_seeds_of_another_task_are_refused_before_any_work(
+    folder: Path, data: Path, tmp_path: Path
+) -> None:
+    done = call("explain", folder, "--data", data, "--other-seeds", "demo", "--out", tmp_path / "r")
+    assert done.exit_code == 1 and "which does not compare with" in done.stderr
+    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.parametrize(

@@ -146,14 +146,14 @@ def test_holm_over_the_claims_declared() -> None:
     assert [claim.claim for claim in family.claims] == list(CLAIMS)
 
 
-@pytest.mark.parametrize("claim", [AGREES, RANKS, NO_ALTERNATIVE])
+@pytest.mark.parametrize("claim", [AGREES, NO_ALTERNATIVE])
 def test_an_effect_equal_to_the_margin_is_rarely_decided(claim: str) -> None:
-    margin = {AGREES: 0.1, RANKS: -0.05, NO_ALTERNATIVE: 0.1}[claim]
+    margin = 0.1
     outcomes = []
-    for seed in range(150):
+    for seed in range(100):
         values = margin + np.random.default_rng([seed, 7]).normal(scale=0.1, size=40)
         outcomes.append(only(claim, evidence(claim, values)).outcome)
-    most = binom.ppf(0.999, 150, 0.05)
+    most = binom.ppf(0.999, 100, 0.05)
     assert len(outcomes) - outcomes.count(INCONCLUSIVE) <= most
     assert outcomes.count(SUPPORTED) <= most
 
