@@ -1,4 +1,4 @@
-"""What docs/heads.md has the reader run runs, and docs/ names every column of what comes out."""
+"""What docs/ has the reader run runs, and docs/ names every column of what comes out."""
 
 import json
 import os
@@ -18,20 +18,22 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import bertology
 from bertology.corpora import Corpus
 from bertology.models import LoadedModel
-from bertology.studies.head_command import FILES
+from bertology.studies import head_command, probe_command
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = "\n".join((DOCS / name).read_text() for name in ("tables.md", "head_tables.md"))
+PROBE_TABLES = (DOCS / "probe_tables.md").read_text()
 GAP = (
     "ID\tText\tPronoun\tPronoun-offset\tA\tA-offset\tA-coref\tB\tB-offset\tB-coref\tURL\n"
     "d-1\tAnn met Beth when she was ill.\tshe\t18\tAnn\t0\tTRUE\tBeth\t8\tFALSE\tu\n"
     "d-2\tMary saw Jane before she left.\tshe\t21\tMary\t0\tFALSE\tJane\t9\tTRUE\tu\n"
 )
+MINIMAL_PAIRS = "good\tbad\nThe dogs sleep.\tThe dogs sleeps.\nShe sees him.\tShe see him.\n"
 PAIRS = "text\ttext_pair\nA man sleeps.\tHe is awake.\nA dog runs.\tAn animal moves.\n"
 
 
-def snippets(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", (DOCS / "heads.md").read_text(), re.M | re.S)
+def snippets(kind: str, page: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", (DOCS / page).read_text(), re.M | re.S)
 
 
 def frames_of(treebank: list[TokenList]) -> str:
@@ -61,7 +63,7 @@ def frames_of(treebank: list[TokenList]) -> str:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, demo: LoadedModel) -> Path:
-    """A folder with the files that the page takes as the reader's own, made small."""
+    """A folder with the files that the pages take as the reader's own, made small."""
     folder = tmp_path_factory.mktemp("reader")
     text = (DOCS.parent / "corpora" / "sample.conllu").read_text()
     treebank = parse(text)
@@ -70,6 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, demo: LoadedModel) -> Path:
     (folder / "propbank.jsonl").write_text(frames_of(treebank[:40]))
     (folder / "gap-development.tsv").write_text(GAP)
     (folder / "pairs.tsv").write_text(PAIRS)
+    (folder / "my-pairs.tsv").write_text(MINIMAL_PAIRS)
     for seed, name in enumerate(("my-model", "my-tuned-model", "my-seed-1", "my-seed-2")):
         model = bertology.load_model("demo")
         torch.manual_seed(seed)
@@ -87,15 +90,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, demo: LoadedModel) -> Path:
 
 
 @pytest.mark.slow
-def test_the_page_runs_and_every_column_is_explained(
+def test_the_page_of_heads_runs_and_every_column_is_explained(
     place: Path, sample: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(place)
-    small = replace(sample, sentences=sample.sentences[:40])
-    monkeypatch.setattr(bertology.corpora, "sample_treebank", lambda: small)
-    names: dict[str, Any] = {}
-    for snippet in snippets("python"):
-        exec(compile(snippet, "docs/heads.md", "exec"), names)
+    names = run(snippets("python", "heads.md"), place, sample, monkeypatch)
     assert names["heads"].not_fed == {"semantic": "the corpus has no predicates with arguments"}
     assert len(list((place / "figures").glob("*.pdf"))) == 6
     results = [names[name] for name in ("heads", "found", "parsers", "both", "seeds")]
@@ -106,8 +104,34 @@ def test_the_page_runs_and_every_column_is_explained(
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page_run(place: Path) -> None:
-    commands = snippets("sh")
+# On so little text some fits stop a little short of the optimum.
+@pytest.mark.filterwarnings("default::sklearn.exceptions.ConvergenceWarning")
+def test_the_page_of_probes_runs(
+    place: Path, sample: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = run(snippets("python", "probes.md"), place, sample, monkeypatch)
+    assert not any(names[name].table.empty for name in ("probes", "mine", "erasure", "preferences"))
+    assert {file.stem for file in (place / "figures").glob("*.pdf")} >= {"upos", "map"}
+
+
+def run(
+    snippets: list[str], place: Path, sample: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """The names that snippets leave behind, run in a folder on a small part of the sample."""
+    monkeypatch.chdir(place)
+    small = replace(sample, sentences=sample.sentences[:40])
+    for module in (bertology, bertology.corpora):
+        monkeypatch.setattr(module, "sample_treebank", lambda: small)
+    names: dict[str, Any] = {}
+    for snippet in snippets:
+        exec(compile(snippet, "docs", "exec"), names)
+    return names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["heads.md", "probes.md"])
+def test_the_commands_of_the_page_run(place: Path, page: str) -> None:
+    commands = snippets("sh", page)
     assert commands
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     for command in commands:
@@ -115,6 +139,13 @@ def test_the_commands_of_the_page_run(place: Path) -> None:
                        check=True)  # fmt: skip
 
 
-@pytest.mark.parametrize("file", [*FILES.values(), "decoder.csv", "decay.csv", "published.csv"])
+@pytest.mark.parametrize(
+    "file", [*head_command.FILES.values(), "decoder.csv", "decay.csv", "published.csv"]
+)
 def test_every_file_has_a_section(file: str) -> None:
     assert re.search(rf"^## .*\b{re.escape(file)}", PAGES, re.M)
+
+
+@pytest.mark.parametrize("file", probe_command.FILES.values())
+def test_every_file_of_probes_has_a_section(file: str) -> None:
+    assert re.search(rf"^## {re.escape(file)}$", PROBE_TABLES, re.M)
