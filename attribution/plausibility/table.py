@@ -44,7 +44,7 @@ def plausibility(
     density = float(np.mean([r.mean() for r, has in zip(rationales, marked, strict=True) if has]))
     generator = np.random.default_rng([seed, 2])
     values = np.full((len(scores), len(names) + 1, len(METRICS)), np.nan)
-    for number in np.flatnonzero(marked):
+    for number in np.flatnonzero(marked).tolist():
         rationale = rationales[number]
         rows = [scores[number].get(name) for name in names] + [generator.random(len(rationale))]
         for place, row in enumerate(rows):
