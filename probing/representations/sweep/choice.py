@@ -22,7 +22,8 @@ def best_layers(outcomes: Sequence[Outcome], units: Units) -> pd.DataFrame:
 
     The layer is the one with the best accuracy on the held-out part of training (the lowest of
     equals). The control labels have their own best layer, `control_layer`, and so has every other
-    source of states: all get the same choice. p is one-sided: the probe is better.
+    source of states: all get the same choice. Where the layer is 0, rivals that are the same
+    embeddings are left out: there is nothing to test. p is one-sided: the probe is better.
     """
     rows = [
         row
@@ -42,7 +43,11 @@ def corrected(table: pd.DataFrame) -> pd.DataFrame:
 def _rows(outcomes: Sequence[Outcome], probe: str, units: Units) -> list[dict[str, object]]:
     model = [o for o in outcomes if o.probe == probe and o.source == "model"]
     best, control = _best(model), _best(model, control=True)
-    rivals = list(_rivals(outcomes, model))
+    rivals = [
+        (name, rival)
+        for name, rival in _rivals(outcomes, model)
+        if not (best.reads_embeddings and rival.reads_embeddings)
+    ]
     own, controlled = best.own, control.control.mean(axis=0)
     values = np.stack([own, own - controlled, *(own - rival.own for _, rival in rivals)])
     mean, low, high = units.intervals(values)

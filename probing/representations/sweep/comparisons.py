@@ -22,8 +22,9 @@ def comparison_table(
     """The rows of one task, not yet corrected: the model's probes minus what they are held to.
 
     `against` is `lookup` (of trees: `linear_chain`), `layer_0`, `previous_layer` (the nearest lower
-    layer that was read) or another source of states, whose same layer is meant. Beating the
-    majority class proves nothing, so it is not tested. p is two-sided.
+    layer that was read) or another source of states, whose same layer is meant; layer 0 of
+    `random_layers` is the model's own and left out. Beating the majority class proves nothing, so
+    it is not tested. p is two-sided.
     """
     pairs = list(_pairs(outcomes))
     if not pairs:
@@ -60,5 +61,5 @@ def _pairs(outcomes: Sequence[Outcome]) -> Iterator[tuple[Outcome, str, Outcome]
         yield one, reference.probe, reference
         yield from ((one, "layer_0", o) for o in lower if o.layer == 0)
         yield from ((one, "previous_layer", o) for o in lower[-1:])
-        yield from ((one, o.source, o) for o in alike
-                    if o.source != "model" and o.layer == one.layer)  # fmt: skip
+        others = [o for o in alike if o.source != "model" and not o.reads_embeddings]
+        yield from ((one, o.source, o) for o in others if o.layer == one.layer)

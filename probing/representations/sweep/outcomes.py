@@ -39,6 +39,11 @@ class Outcome:
     weights: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     """(run, layer), how much of each layer is in a mix."""
 
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether the states are the model's own embeddings, which random layers stand on too."""
+        return self.layer == 0 and self.source in ("model", "random_layers")
+
 
 @dataclass(frozen=True)
 class Fitted:

@@ -174,8 +174,22 @@ def test_other_sources_are_rows_and_rivals(parts, make_states):
     assert table.loc[table["source"] != "random_layers", "random_model_sd"].isna().all()
     rivals = found["tests"].set_index(["layer", "against"])["difference"]
     assert rivals[1, "random_layers"] == pytest.approx(1.0 - rows["value"].iloc[1])
-    # The states of both sources agree in layer 0.
-    assert rivals[0, "random_layers"] == 0.0
+    # Layer 0 is the model's own: a certain p of 1 would only weigh on the others.
+    assert (0, "random_layers") not in rivals
+
+
+def test_embeddings_are_not_their_own_rival(parts, make_states):
+    train, evaluate = (replace(s, read=lambda k, s=s: s.read(1 - k)) for s in parts)
+    blank = tuple(
+        replace(noise, read=lambda k, own=own, noise=noise: noise.read(k) if k else own.read(0))
+        for own, noise in zip(
+            (train, evaluate), (make_states(0, 400, 0.0), make_states(1, 300, 0.0)), strict=True
+        )
+    )
+    others = [Source(name, 0, lambda: blank) for name in ("random_layers", "random_weights")]
+    best = swept(train, evaluate, others=others)["best"]
+    assert set(best["layer"]) == {0}
+    assert best["against"].tolist() == ["lookup", "random_weights"]
 
 
 def test_the_best_layer_is_chosen_without_the_evaluation_part(parts, tables):
