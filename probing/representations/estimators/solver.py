@@ -98,10 +98,11 @@ def solve(
     lowest, idle = points.value, torch.zeros_like(step)
     passes = 1
     while True:
-        gap = _gaps(objective, strength, points, tolerance)
-        done = (gap <= tolerance * points.value) | (idle >= _PATIENCE)
-        if passes >= max_passes:
-            done[:] = True
+        half = objective.per_set(points.gradient[:, :-1].square()) / 2
+        near = half <= tolerance * points.value
+        stuck = (idle >= _PATIENCE) | (passes >= max_passes)
+        gap = _gaps(objective, strength, points, near | stuck)
+        done = (gap <= tolerance * points.value) | stuck
         if done.any():
             _store(result, whole, active[done], points, gap, done, objective.owner)
             kept = (~done).nonzero()[:, 0]
@@ -111,11 +112,11 @@ def solve(
             objective = objective.only(kept)
             history.keep(kept, columns)
             points, direction = points.only(kept, columns), direction[columns]
-            active, strength, gap = active[kept], strength[kept], gap[kept]
+            active, strength, near = active[kept], strength[kept], near[kept]
             step, fresh, lowest, idle = step[kept], fresh[kept], lowest[kept], idle[kept]
         owner = objective.owner
         down = history.direction(objective, points.gradient)
-        down = _intercepts_alone(objective, strength, points, down, gap.isfinite())
+        down = _intercepts_alone(objective, strength, points, down, near)
         direction = torch.where(fresh[owner, None], down, direction)
         slope = objective.per_set(direction * points.gradient)
         new = _evaluated(objective, strength, points.theta + step[owner, None] * direction)
@@ -144,20 +145,21 @@ def _evaluated(objective: Objective, C: torch.Tensor, theta: torch.Tensor) -> _P
     return _Points(theta, value, gradient, found.curvature)
 
 
-def _gaps(objective: Objective, C: torch.Tensor, points: _Points, tolerance: float) -> torch.Tensor:
-    """The duality gap of each set; infinite where half the squared gradient alone is too large."""
-    half = objective.per_set(points.gradient[:, :-1].square()) / 2
-    gaps = torch.full_like(half, float("inf"))
-    near = (half <= tolerance * points.value).tolist()
+def _gaps(
+    objective: Objective, C: torch.Tensor, points: _Points, asked: torch.Tensor
+) -> torch.Tensor:
+    """The duality gap of the sets that are asked for, infinite for the others."""
+    gaps = torch.full_like(points.value, float("inf"))
     parts = zip(
+        asked.tolist(),
         points.theta.split(objective.columns),
         points.gradient.split(objective.columns),
         objective.class_totals,
         C.tolist(),
         strict=True,
     )
-    for number, (theta, gradient, totals, c) in enumerate(parts):
-        if near[number]:
+    for number, (wanted, theta, gradient, totals, c) in enumerate(parts):
+        if wanted:
             gaps[number] = duality_gap(c, theta, gradient, *totals)
     return gaps
 
@@ -173,9 +175,8 @@ def _intercepts_alone(
         if len(curvature) > 1:  # The same added to all classes is not felt.
             curvature = curvature + curvature.diagonal().mean() / len(curvature)
         parts[number] = torch.zeros_like(parts[number])
-        parts[number][:, -1] = -torch.linalg.lstsq(
-            curvature, gradients[number][:, None], driver="gels"
-        ).solution[:, 0]
+        inverse = torch.linalg.pinv(curvature, hermitian=True)
+        parts[number][:, -1] = -inverse @ gradients[number]
     return torch.cat(parts)
 
 
