@@ -25,7 +25,8 @@ def bootstrap_ratio(
     """Ratio of sums over units, with a percentile bootstrap interval over units.
 
     A mean over sentences is the ratio of its sums to the sentence counts of each unit. All
-    cells share the draws. A ratio with an empty denominator is NaN.
+    cells share the draws. A ratio whose denominator is not above 0 is NaN; the interval is over the
+    other draws.
 
     Args:
         numerator: (unit, …), sums of each unit.
@@ -87,8 +88,9 @@ def _resample(generator: np.random.Generator, units: int, draws: int) -> np.ndar
 
 
 def _ratio(weights: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    below = weights @ bottom
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (weights @ top) / (weights @ bottom)
+        return np.where(below > 0, (weights @ top) / below, np.nan)
 
 
 def _percentiles(samples: np.ndarray, edges: list[float]) -> np.ndarray:

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bertology.probing.representations.estimators.mix import expected_layer
 from bertology.probing.representations.sweep.mixes import mix_table
 from bertology.probing.representations.sweep.outcomes import Fitted, Outcome, outcome_of
 from bertology.probing.representations.sweep.plan import Planned
 from bertology.probing.representations.sweep.problems import pose
 from bertology.probing.representations.sweep.sums import Units
 from bertology.probing.representations.tasks import TASKS
+from bertology.stats.intervals import DRAWS, _resample
 
 PLAN = [Planned(0, 0), Planned(0, 1), Planned(0, 0, 7), Planned(0, 0, 8), Planned(1, 0),
         Planned(2, 0), Planned(3, 0)]  # fmt: skip
@@ -73,6 +75,19 @@ def test_what_a_mix_draws_on():
     # Where the mix of all is no better than the embeddings, no layer is expected.
     worse = [*mixes[:2], replace(mixes[2], own=mixes[0].own)]
     assert np.isnan(mix_table(worse, units).set_index("quantity").loc["expected_layer", "value"])
+
+
+def test_draws_without_a_gain_do_not_count():
+    # Of 40 items the mix of all layers has 2 more right than layer 0: many draws have no gain.
+    own = np.zeros((3, 40))
+    own[0, :11], own[1, 8:20], own[2, 5:18] = 1, 1, 1
+    mixes = [mix(k, own[k], np.full((1, k + 1), 1 / (k + 1))) for k in range(3)]
+    found = mix_table(mixes, Units(np.arange(40), seed=0)).set_index("quantity")
+    draws = expected_layer(_resample(np.random.default_rng(0), 40, DRAWS) @ own.T)
+    assert 0.2 < np.isnan(draws).mean() < 0.5
+    row = found.loc["expected_layer"]
+    assert row["value"] == pytest.approx(1.5)
+    assert [row["ci_low"], row["ci_high"]] == pytest.approx(np.nanquantile(draws, [0.025, 0.975]))
 
 
 def test_units_resample_counts_with_values():
