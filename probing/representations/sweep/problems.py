@@ -10,6 +10,7 @@ from ....corpora import Corpus
 from ....errors import BertologyError, CorpusError
 from ..checks import check_items
 from ..controls import ControlTask
+from ..controls.types import first_span
 from ..items import Items, items_of
 from ..states import States
 from ..tasks import Task, task_of
@@ -31,6 +32,14 @@ class Problem:
     def seen(self) -> np.ndarray:
         """Whether the type of each evaluation item occurs in training, shape (item,)."""
         return np.isin(self.evaluate.types, self.train.types)
+
+    @cached_property
+    def control_seen(self) -> np.ndarray:
+        """Whether what its control label hangs on does, the first span of a pair, (item,)."""
+        own, known = (
+            [first_span(kind) for kind in items.types] for items in (self.evaluate, self.train)
+        )
+        return np.isin(own, known)
 
 
 @dataclass(frozen=True)

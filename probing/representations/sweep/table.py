@@ -47,7 +47,7 @@ def probe_table(problem: Problem, outcomes: Sequence[Outcome], units: Units) -> 
         "over_lookup": mean[:, 2],
         "over_lookup_ci_low": low[:, 2], "over_lookup_ci_high": high[:, 2],
         "control_sd": by_draw.std(axis=1, ddof=1),
-        "control_seen_words": _mean(control[:, seen]),
+        "control_seen_words": _mean(control[:, problem.control_seen]),
         "value_unseen_words": _mean(own[:, ~seen]),
         "n_unseen_words": int((~seen).sum()),
         "c": [o.c for o in outcomes],

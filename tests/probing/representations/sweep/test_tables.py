@@ -7,13 +7,14 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy.stats import binom
 
+from bertology.corpora.text import words_to_sentence
 from bertology.probing.representations.sweep.options import ProbeOptions
 from bertology.probing.representations.sweep.pieces import Pieces
 from bertology.probing.representations.sweep.problems import pose
 from bertology.probing.representations.sweep.readings import Reading
 from bertology.probing.representations.sweep.run import sweep
 from bertology.probing.representations.sweep.sources import Source
-from bertology.probing.representations.tasks import TASKS, word_task
+from bertology.probing.representations.tasks import TASKS, Item, Task, word_task
 from bertology.stats import benjamini_hochberg, holm
 
 
@@ -108,6 +109,23 @@ def test_words_of_unseen_types_are_scored_apart(parts, table):
     lookup = table[table["probe"] == "lookup"].iloc[0]
     nouns = (tags_of(evaluate) == "NOUN")[unseen]
     assert lookup["value_unseen_words"] == pytest.approx(nouns.mean())
+
+
+def test_control_labels_of_pairs_are_seen_with_their_first_span(parts):
+    train, evaluate = parts
+    other = tuple(
+        words_to_sentence([s.words[0], f"{s.words[1]}x", *s.words[2:]], id=s.id, upos=s.upos)
+        for s in evaluate.sentences
+    )
+    first = Task("first", "pair", lambda s: [Item(((0, 1), (1, 2)), s.upos[0])], "tags")
+    table = swept(train, replace(evaluate, sentences=other), tasks=(first,))["table"]
+    # No pair returns, many first words do.
+    assert (table["n_unseen_words"] == len(other)).all()
+    known = {s.words[0] for s in train.sentences}
+    seen = np.mean([s.words[0] in known for s in other])
+    lookup = table.set_index("probe").loc["lookup"]
+    assert lookup["control_seen_words"] == 1.0
+    assert 0.1 < seen <= lookup["control"] < 1.0
 
 
 def test_little_data_is_descriptive_and_not_tested(make_states):
