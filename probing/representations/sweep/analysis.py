@@ -38,9 +38,10 @@ class Probes(Result):
     What these do is in `training_sd` (over bootstrap samples of the training units), `seed_sd`
     (over starts) and `random_model_sd`: standard deviations of `value`. `control_seen_words` counts
     only items whose words occur in training (of pairs: the first span, which control labels hang
-    on), `value_unseen_words` only the `n_unseen_words` items that do not as a whole. `c` is the
-    chosen inverse strength of the penalty. `descriptive` rows have too little data: their interval
-    is Wilson's, and differences have none.
+    on), `value_unseen_words` only the `n_unseen_words` items that do not as a whole, with
+    its own interval (`unseen_ci_low`, `unseen_ci_high`) and the lookup's value on these items
+    (`lookup_unseen_words`). `c` is the chosen inverse strength of the penalty. `descriptive` rows
+    have too little data: their interval is Wilson's, and differences have none.
 
     A `mix` reads its layer with all those below. Structural probes have the task `tree`, the
     metrics `uuas` and `dspr` (distances), `root` and `nspr` (depths), the baselines `linear_chain`

@@ -1,6 +1,7 @@
 """The table of probes: accuracies and differences with their intervals."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ COLUMNS = (
     "over_lookup", "over_lookup_ci_low", "over_lookup_ci_high",
     "control_sd", "control_seen_words", "value_unseen_words", "n_unseen_words", "c",
     "descriptive", "source", "training_sd", "seed_sd", "random_model_sd",
+    "unseen_ci_low", "unseen_ci_high", "lookup_unseen_words",
 )  # fmt: skip
 
 
@@ -26,7 +28,7 @@ def probe_table(problem: Problem, outcomes: Sequence[Outcome], units: Units) -> 
         outcomes: of the task, the lookup among them.
     """
     lookup = next(o.own for o in outcomes if o.probe == "lookup")
-    seen = problem.seen
+    unseen = ~problem.seen
     own = np.stack([o.own for o in outcomes])
     control = np.stack([o.control.mean(axis=0) for o in outcomes])
     by_draw = np.stack([o.control.mean(axis=1) for o in outcomes])
@@ -34,6 +36,7 @@ def probe_table(problem: Problem, outcomes: Sequence[Outcome], units: Units) -> 
     if units.descriptive:
         low[:, 1:] = high[:, 1:] = np.nan
         low[:, 0], high[:, 0] = wilson(own.sum(axis=1), np.array(own.shape[1]))
+    of_unseen = _shares(own[:, unseen], replace(units, of_item=units.of_item[unseen]))
     table = pd.DataFrame({
         "task": problem.task.name,
         "layer": pd.array([o.layer for o in outcomes], dtype="Int64"),
@@ -48,16 +51,25 @@ def probe_table(problem: Problem, outcomes: Sequence[Outcome], units: Units) -> 
         "over_lookup_ci_low": low[:, 2], "over_lookup_ci_high": high[:, 2],
         "control_sd": by_draw.std(axis=1, ddof=1),
         "control_seen_words": _mean(control[:, problem.control_seen]),
-        "value_unseen_words": _mean(own[:, ~seen]),
-        "n_unseen_words": int((~seen).sum()),
+        "value_unseen_words": of_unseen[0],
+        "n_unseen_words": int(unseen.sum()),
         "c": [o.c for o in outcomes],
         "descriptive": units.descriptive,
         "source": [o.source for o in outcomes],
         "training_sd": [o.training_sd for o in outcomes],
         "seed_sd": [o.seed_sd for o in outcomes],
         "random_model_sd": [o.random_model_sd for o in outcomes],
+        "unseen_ci_low": of_unseen[1], "unseen_ci_high": of_unseen[2],
+        "lookup_unseen_words": _mean(lookup[unseen]),
     })  # fmt: skip
     return table[list(COLUMNS)]
+
+
+def _shares(own: np.ndarray, units: Units) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean of (outcome, item) and its interval: Wilson's where there are few, NaN where none."""
+    if units.descriptive:
+        return _mean(own), *wilson(own.sum(axis=1), np.array(own.shape[1]))
+    return units.intervals(own)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

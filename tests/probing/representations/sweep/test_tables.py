@@ -15,7 +15,7 @@ from bertology.probing.representations.sweep.readings import Reading
 from bertology.probing.representations.sweep.run import sweep
 from bertology.probing.representations.sweep.sources import Source
 from bertology.probing.representations.tasks import TASKS, Item, Task, word_task
-from bertology.stats import benjamini_hochberg, holm
+from bertology.stats import benjamini_hochberg, bootstrap_ratio, holm, wilson
 
 
 def swept(train, evaluate, tasks=("upos",), others=(), **options):
@@ -109,6 +109,30 @@ def test_words_of_unseen_types_are_scored_apart(parts, table):
     lookup = table[table["probe"] == "lookup"].iloc[0]
     nouns = (tags_of(evaluate) == "NOUN")[unseen]
     assert lookup["value_unseen_words"] == pytest.approx(nouns.mean())
+    assert table["lookup_unseen_words"].tolist() == [lookup["value_unseen_words"]] * 4
+    # A bootstrap over sentences of the unseen words alone; of one that is always right, no width.
+    units = np.repeat(np.arange(60), 5)[unseen]
+    counts = np.bincount(units, minlength=60)
+    rights = np.bincount(units, weights=nouns, minlength=60)
+    filled = counts > 0
+    _, low, high = bootstrap_ratio(rights[filled], counts[filled], seed=0)
+    assert lookup["unseen_ci_low"] == pytest.approx(low)
+    assert lookup["unseen_ci_high"] == pytest.approx(high)
+    assert table.loc[1, ["unseen_ci_low", "unseen_ci_high"]].tolist() == [1.0, 1.0]
+
+
+def test_few_words_of_unseen_types_have_wilsons_interval(make_states):
+    table = swept(make_states(0, 400, 10.0, forms=100), make_states(1, 300, 10.0, forms=105))[
+        "table"
+    ]
+    n = table["n_unseen_words"][0]
+    assert 0 < n < 30 and not table["descriptive"].any()
+    low, high = wilson(n * table["value_unseen_words"], np.array(n))
+    assert table["unseen_ci_low"].tolist() == pytest.approx(low.tolist())
+    assert table["unseen_ci_high"].tolist() == pytest.approx(high.tolist())
+    none = swept(make_states(0, 400, 10.0, forms=9), make_states(1, 300, 10.0, forms=9))["table"]
+    unseen = ["value_unseen_words", "unseen_ci_low", "unseen_ci_high", "lookup_unseen_words"]
+    assert none[unseen].isna().all(axis=None)
 
 
 def test_control_labels_of_pairs_are_seen_with_their_first_span(parts):
