@@ -68,6 +68,13 @@ def _same_words(name: str, own: States, other: States) -> States:
             f"{len(other.skipped)} sentences that the model reads do not fit it as {name}, the "
             f"first being {first!r} ({reason}); leave them out, or this control."
         )
+    if (differ := np.flatnonzero((other.word_tokens > 0) != (own.word_tokens > 0))).size:
+        sentence = own.sentences[int(np.searchsorted(own.offsets, differ[0], "right")) - 1]
+        raise CorpusError(
+            f"{differ.size} words have tokens in the model's own states or in those of {name}, and "
+            f"not in both, the first in sentence {sentence.id!r}; leave out their sentences, or "
+            "this control."
+        )
     return other
 
 
