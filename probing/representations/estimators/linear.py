@@ -8,18 +8,25 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import GroupShuffleSplit
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .blocks import Features, RowBlocks
+from .label_sets import (
+    HELD_OUT as HELD_OUT,
+)
+from .label_sets import (
+    checked_column,
+    checked_weights,
+    coded,
+    held_out,
+    rows_of,
+    weights_of,
+)
 from .objective import LabelSet, Objective
 from .solver import TOLERANCE, solve
 
 #: Inverse strengths of the L2 penalty to choose from, from strong to weak.
 GRID = (1e-3, 1e-2, 1e-1, 1.0)
-#: Share of the training groups that the choice is made on.
-HELD_OUT = 0.2
 #: Logits that are computed at once: more are no faster, and L-BFGS remembers 40 numbers for each
 #: weight.
 _MAX_COLUMNS = 1024
@@ -159,21 +166,23 @@ def _fit(
 ) -> None:
     """Fit probes that differ in nothing but their labels and weights."""
     count, width = X.shape
-    units = np.arange(count) if groups is None else _column(groups, count, "groups")
+    units = np.arange(count) if groups is None else checked_column(groups, count, "groups")
     sets = []
     for probe, own, weight in zip(probes, labels, weights, strict=True):
         probe.n_features_in_, probe.C_ = width, min(probe.Cs)
         probe.held_out_score_ = np.nan
         probe.coef_, probe.intercept_ = np.zeros((1, width)), np.zeros(1)
-        label_set, probe.classes_ = _coded(_column(own, count, "labels"), _weights(weight, count))
+        label_set, probe.classes_ = coded(
+            checked_column(own, count, "labels"), checked_weights(weight, count)
+        )
         sets.append(label_set)
     if all(label_set.classes == 1 for label_set in sets):
         return
     if isinstance(X, np.ndarray):  # Rows that no probe is fitted on cost time in every pass.
-        used = np.any([_weights_of(label_set) > 0 for label_set in sets], axis=0)
+        used = np.any([weights_of(label_set) > 0 for label_set in sets], axis=0)
         if not used.all():
             X, units = X[used], units[used]
-            sets = [_rows(label_set, used) for label_set in sets]
+            sets = [rows_of(label_set, used) for label_set in sets]
     features = Features(X, probes[0].device)
     several = [number for number, label_set in enumerate(sets) if label_set.classes > 1]
     for batch in _batches(several, sets):
@@ -212,15 +221,16 @@ def _choose(
 ) -> list[torch.Tensor | None]:
     """Set C_ of every probe that has data to choose on; returns where its search ended."""
     ends: list[torch.Tensor | None] = [None] * len(probes)
-    halves = [
-        _held_out(label_set, units, probe.seed) if len(probe.Cs) > 1 else None
-        for probe, label_set in zip(probes, sets, strict=True)
-    ]
-    choosing = [number for number, half in enumerate(halves) if half is not None]
+    choosing, fitted, held = [], [], []
+    for number, (probe, label_set) in enumerate(zip(probes, sets, strict=True)):
+        halves = held_out(label_set, units, probe.seed) if len(probe.Cs) > 1 else None
+        if halves is not None:
+            choosing.append(number)
+            fitted.append(halves[0])
+            held.append(halves[1])
     if not choosing:
         return ends
-    objective = Objective(features, [halves[number][0] for number in choosing])
-    held = [halves[number][1] for number in choosing]
+    objective = Objective(features, fitted)
     best = np.full(len(choosing), -1.0)
     theta = None
     # From strong to weak, each solution is where the search for the next one starts.
@@ -236,29 +246,6 @@ def _choose(
     return ends
 
 
-def _held_out(
-    label_set: LabelSet, units: np.ndarray, seed: int
-) -> tuple[LabelSet, LabelSet] | None:
-    """The rows to fit and those to choose on; None where there is nothing to choose on."""
-    weights = _weights_of(label_set)
-    rows = weights.nonzero()[0]
-    if len(np.unique(units[rows])) < 2:
-        return None
-    split = GroupShuffleSplit(n_splits=1, test_size=HELD_OUT, random_state=seed)
-    fitted, held = (rows[part] for part in next(split.split(rows, groups=units[rows])))
-    classes = np.unique(label_set.codes[fitted])
-    if len(classes) < 2:
-        return None
-    # Classes that are only held out are -1: the fitted ones are numbered anew.
-    renumbered = np.full(label_set.classes, -1)
-    renumbered[classes] = np.arange(len(classes))
-    codes = renumbered[label_set.codes]
-    return (
-        LabelSet(np.maximum(codes, 0), len(classes), np.where(_mask(fitted, codes), weights, 0)),
-        LabelSet(codes, len(classes), np.where(_mask(held, codes), weights, 0)),
-    )
-
-
 def _batches(numbers: Sequence[int], sets: Sequence[LabelSet]) -> Iterator[list[int]]:
     """Consecutive label sets that are solved at once."""
     batch: list[int] = []
@@ -268,50 +255,3 @@ def _batches(numbers: Sequence[int], sets: Sequence[LabelSet]) -> Iterator[list[
             batch = []
         batch.append(number)
     yield batch
-
-
-def _coded(labels: np.ndarray, weights: np.ndarray | None) -> tuple[LabelSet, np.ndarray]:
-    """The label set of the rows of positive weight, and its classes; other rows have code 0."""
-    check_classification_targets(labels)
-    if weights is None:
-        classes, codes = np.unique(labels, return_inverse=True)
-        return LabelSet(codes, len(classes)), classes
-    used = weights > 0
-    classes, of_used = np.unique(labels[used], return_inverse=True)
-    codes = np.zeros(len(labels), dtype=of_used.dtype)
-    codes[used] = of_used
-    return LabelSet(codes, len(classes), weights), classes
-
-
-def _weights_of(label_set: LabelSet) -> np.ndarray:
-    return np.ones(len(label_set.codes)) if label_set.weights is None else label_set.weights
-
-
-def _rows(label_set: LabelSet, used: np.ndarray) -> LabelSet:
-    weights = None if label_set.weights is None else label_set.weights[used]
-    return LabelSet(label_set.codes[used], label_set.classes, weights)
-
-
-def _mask(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
-    mask = np.zeros(len(like), dtype=bool)
-    mask[rows] = True
-    return mask
-
-
-def _weights(values: ArrayLike | None, count: int) -> np.ndarray | None:
-    if values is None:
-        return None
-    weights = _column(values, count, "sample weights").astype(np.float64)
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise ValueError("Sample weights must be finite, at least 0 and not all zero.")
-    return weights
-
-
-def _column(values: ArrayLike, count: int, what: str) -> np.ndarray:
-    column = np.asarray(values)
-    if column.shape != (count,):
-        raise ValueError(
-            f"The features have {count} rows, but the {what} have the shape {column.shape}; give "
-            "one for each row."
-        )
-    return column

@@ -56,7 +56,8 @@ class Objective:
         self.columns = tuple(1 if each.classes == 2 else each.classes for each in sets)
         self.owner = torch.repeat_interleave(torch.tensor(self.columns)).to(device)
         self.codes = torch.from_numpy(np.stack([each.codes for each in sets])).int().to(device)
-        self.weights = _stacked(sets, features)
+        weighted = any(each.weights is not None for each in sets)
+        self.weights = _stacked(sets, features) if weighted else None
         if self.weights is None:
             self.mean = torch.zeros(len(sets), features.width, dtype=torch.float64, device=device)
             self.inverse = (torch.from_numpy(features.inverse).to(device) > 0).double()
@@ -214,8 +215,6 @@ def _to_binary_residuals(
     return losses.sum(), spread.sum().reshape(1, 1)
 
 
-def _stacked(sets: Sequence[LabelSet], features: Features) -> torch.Tensor | None:
-    if all(each.weights is None for each in sets):
-        return None
+def _stacked(sets: Sequence[LabelSet], features: Features) -> torch.Tensor:
     weights = [np.ones(features.rows) if s.weights is None else s.weights for s in sets]
     return torch.from_numpy(np.stack(weights)).to(features.device, features.dtype)
