@@ -219,8 +219,8 @@ def probe(
     store: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the hidden states of both parts, which is written if it is not there; "
-            "probes then read one layer at a time."
+            help="Folder of the hidden states of both parts, which is written (in float32) if it "
+            "is not there; probes then read one layer at a time."
         ),
     ] = None,
     out: Out = None,

@@ -1,5 +1,6 @@
 """What `bertology probe` does."""
 
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ..errors import BertologyError
 from ..models import LoadedModel
 from ..probing.representations import ProbeOptions, Probes, Task, probe
 from ..probing.representations.sweep.analysis import check_suited
+from ..probing.representations.sweep.options import RANDOM_MODELS
 from ..probing.representations.sweep.problems import chosen_tasks
 from .commands import Common, finish
 from .notes import plain_warnings
@@ -100,6 +102,11 @@ def probe_command(common: Common, train_file: Path, eval_file: Path, choices: Pr
         )  # fmt: skip
 
     with plain_warnings():
+        if choices.random_models == 1 and set(choices.options(0).controls) & set(RANDOM_MODELS):
+            warnings.warn(
+                "one random model: its spread is unknown; --random-models 5 for a paper.",
+                stacklevel=1,
+            )
         probes = run.result("probes", Probes, compute)
     written = [
         run.table(file, getattr(probes, name))
@@ -128,13 +135,16 @@ def _parts(train_file: Path, eval_file: Path) -> tuple[Corpus, Corpus]:
 def _stores(
     choices: ProbeChoices, model: LoadedModel, train: Corpus, evaluate: Corpus
 ) -> tuple[ActivationStore | None, ActivationStore | None]:
-    """The stores of both parts, written where they are not there yet."""
+    """The stores of both parts, written where they are not there yet.
+
+    In float32, which is what the states of control models are read in.
+    """
     if choices.store is None:
         return None, None
     layers = choices.options(0).layers
     return (
-        write_store(choices.store / "train", model, train, layers=layers),
-        write_store(choices.store / "eval", model, evaluate, layers=layers),
+        write_store(choices.store / "train", model, train, layers=layers, dtype="float32"),
+        write_store(choices.store / "eval", model, evaluate, layers=layers, dtype="float32"),
     )
 
 

@@ -69,6 +69,13 @@ def test_labels_that_training_lacks_are_named_in_a_line(run) -> None:
     assert "UserWarning" not in run[1].stderr
 
 
+NOTE = "Note: one random model: its spread is unknown; --random-models 5 for a paper."
+
+
+def test_one_random_model_is_said_to_be_one(run) -> None:
+    assert run[1].stderr.splitlines().count(NOTE) == 1
+
+
 def test_stores_of_both_parts_are_written_and_used_again(run, options) -> None:
     folder, _ = run
     assert {path.name for path in (folder / "states").iterdir()} == {"train", "eval"}
@@ -77,8 +84,9 @@ def test_stores_of_both_parts_are_written_and_used_again(run, options) -> None:
         "--out", folder / "again",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
+    assert NOTE not in done.stderr  # no random model, no note
     manifest = json.loads((folder / "again" / "manifest.json").read_text())
-    assert manifest["provenance"]["probes"]["options"]["stores"][0]["dtype"] == "float16"
+    assert manifest["provenance"]["probes"]["options"]["stores"][0]["dtype"] == "float32"
     assert set(pd.read_csv(folder / "again" / "probes.csv")["source"].dropna()) == {"model"}
 
 
