@@ -199,7 +199,10 @@ class _Training:
 
     def _is_best(self, value: float) -> bool:
         earlier = [row["value"] for row in self.rows if row["epoch"] == self.best_epoch]
-        return not earlier or self.objective.is_better(value, earlier[0])
+        if not earlier or math.isnan(earlier[0]):
+            # Nothing compares with NaN, so as the first value it would stay the best.
+            return not earlier or not math.isnan(value)
+        return self.objective.is_better(value, earlier[0])
 
     def _record(
         self, epoch: int, step: int, training_loss: float, loss: float, value: float

@@ -245,6 +245,16 @@ def test_the_best_epoch_is_kept_and_training_stops_when_patience_ends(bert, monk
     assert not same(weights(tuned.model), weights(later.model))
 
 
+def test_an_undefined_metric_is_the_worst(bert, monkeypatch):
+    data = examples_of(by_word, seed=1, n=32), examples_of(by_word, seed=2, n=32)
+    for values, best in (
+        ([math.nan, 0.5, math.nan], 2), ([0.5, math.nan, 0.6], 3), ([math.nan] * 3, 1)
+    ):  # fmt: skip
+        _Scripted(monkeypatch, values)
+        tuned = fine_tune(bert, *data, patience=3, epochs=3, batch_size=16)
+        assert tuned.best_epoch == best
+
+
 def test_lower_perplexity_is_better(bert, monkeypatch):
     _Scripted(monkeypatch, [9.0, 7.0, 8.0])
     tuned = fine_tune(bert, alternating(20, 1), alternating(20, 2), task="masked-lm", epochs=3)
