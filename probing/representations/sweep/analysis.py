@@ -125,6 +125,12 @@ def probe(
                 for reading in readings
                 for problem in reading.problems
             },
+            sentences_left_out_of_trees={
+                part: {"no_tree": trees.no_tree, "without_tokens": trees.without_tokens}
+                for reading in readings
+                if reading.trees is not None
+                for part, trees in zip(("train", "evaluate"), reading.trees, strict=True)
+            },
             evaluated_texts_in_train=count_shared_texts(train, evaluate),
             tasks=[task.name for task in chosen], stores=stores, grid=list(GRID),
             held_out=HELD_OUT,

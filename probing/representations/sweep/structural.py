@@ -51,6 +51,10 @@ class Trees:
     """(word,) bool, False for punctuation."""
     units: np.ndarray
     """(sentence,)."""
+    no_tree: int
+    """Sentences that were left out because they have not one root and at least two words."""
+    without_tokens: int
+    """Trees that were left out because a word has no token."""
 
     def split(self, values: np.ndarray) -> list[np.ndarray]:
         """What is known of each word, by sentence."""
@@ -64,11 +68,8 @@ def trees_of(states: States) -> Trees:
         CorpusError: there are fewer than two.
     """
     covered = np.add.reduceat(states.word_tokens == 0, states.offsets[:-1]) == 0
-    kept = [
-        number
-        for number, sentence in enumerate(states.sentences)
-        if covered[number] and _is_tree(sentence)
-    ]
+    trees = np.array([_is_tree(sentence) for sentence in states.sentences])
+    kept = np.flatnonzero(trees & covered)
     if len(kept) < 2:
         raise CorpusError(
             f"Structural probes need dependency trees (HEAD, column 7); {len(kept)} of "
@@ -83,6 +84,8 @@ def trees_of(states: States) -> Trees:
         sentences=np.repeat(np.arange(len(kept)), lengths),
         scored=np.concatenate([_scored(sentence) for sentence in chosen]),
         units=states.units[kept],
+        no_tree=int((~trees).sum()),
+        without_tokens=int((trees & ~covered).sum()),
     )
 
 

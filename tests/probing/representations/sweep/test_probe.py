@@ -1,5 +1,7 @@
 """The probe analysis from model and corpora to its tables."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pandas.testing import assert_frame_equal
@@ -259,3 +261,19 @@ def test_a_treebank_without_the_column_is_refused_before_it_is_read(parts, monke
         probe(None, parts[0], corpus, tasks=("upos",))
     with pytest.raises(CorpusError, match="on bare"):
         probe(None, corpus, parts[0], tasks=("upos",))
+
+
+def test_sentences_without_a_tree_are_counted(tiny_model, parts):
+    train, evaluate = parts
+    flat = replace(evaluate.sentences[0], heads=(-1,) * 6)
+    other = Corpus("made up", (flat, *evaluate.sentences[1:4]), "2" * 64)
+    found = probe(
+        tiny_model("bert"), train.first(6), other, probes=("structural",), tasks=("upos",),
+        layers=(0,), controls=(),
+    )  # fmt: skip
+    assert found.provenance.options["sentences_left_out_of_trees"] == {
+        "train": {"no_tree": 0, "without_tokens": 0},
+        "evaluate": {"no_tree": 1, "without_tokens": 0},
+    }
+    dspr = found.table.query("metric == 'dspr'")
+    assert (dspr["n"] == 1).all()  # all sentences have one length

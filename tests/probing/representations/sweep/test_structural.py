@@ -131,5 +131,10 @@ def test_sentences_that_are_no_tree_or_lack_tokens_are_left_out():
     kept = trees_of(replace(states, sentences=sentences, word_tokens=tokens))
     assert kept.rows.tolist() == list(range(*states.offsets[[2, 4]]))
     assert kept.units.tolist() == [2, 3]
+    assert (kept.no_tree, kept.without_tokens) == (1, 1)
+    # A sentence that fails on both counts is no tree.
+    tokens[states.offsets[1]] = 0
+    both = trees_of(replace(states, sentences=sentences, word_tokens=tokens))
+    assert (both.no_tree, both.without_tokens) == (1, 1)
     with pytest.raises(CorpusError, match="1 of 4 sentences"):
         trees_of(replace(states, sentences=(*sentences[:3], two_roots), word_tokens=tokens))
