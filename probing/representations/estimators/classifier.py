@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from ....errors import BertologyError
 from .linear import HELD_OUT
+from .parameters import check_device, check_strengths
 from .training import (
     Epoch,
     Schedule,
@@ -80,8 +81,8 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):
                 every item on its own.
             sample_weight: of the loss of every item, shape (item,).
         """
-        if not len(self.Cs):
-            raise BertologyError("Cs is empty; give at least one strength, such as (0.1,).")
+        check_strengths(self.Cs)
+        check_device(self.device)
         features, labels = self._checked(X, as_array(y))
         check_classification_targets(labels)
         weights = _check_sample_weight(as_array(sample_weight), features, ensure_non_negative=True)

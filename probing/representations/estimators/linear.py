@@ -23,6 +23,7 @@ from .label_sets import (
     weights_of,
 )
 from .objective import LabelSet, Objective
+from .parameters import check_device, check_strengths
 from .solver import TOLERANCE, solve
 
 #: Inverse strengths of the L2 penalty to choose from, from strong to weak.
@@ -165,6 +166,8 @@ def _fit(
     weights: Sequence[ArrayLike | None],
 ) -> None:
     """Fit probes that differ in nothing but their labels and weights."""
+    check_strengths(probes[0].Cs)
+    check_device(probes[0].device)
     count, width = X.shape
     units = np.arange(count) if groups is None else checked_column(groups, count, "groups")
     sets = []

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ....errors import BertologyError
 from .linear import HELD_OUT
+from .parameters import check_device, check_rank
 from .training import Schedule, as_array, as_tensor, batches, full_precision, seeded, train
 from .tree_batches import TreeBatch, tree_batches
 from .trees import (
@@ -52,8 +53,11 @@ class _StructuralProbe(BaseEstimator):
             groups: the sentence of each word, (word,).
 
         Raises:
-            BertologyError: a sentence is no tree, a word is NaN, or there is one sentence only.
+            BertologyError: a sentence is no tree, a word is NaN, there is one sentence only, or a
+                parameter cannot be.
         """
+        check_rank(self.rank)
+        check_device(self.device)
         features, heads = self._checked(X, as_array(y))
         sentences = by_sentence(heads, as_array(groups))
         if len(sentences) < 2:

@@ -177,11 +177,6 @@ def test_single_labels_and_single_groups_do_not_crash():
     assert len(one_group.rates_) == 2
 
 
-def test_a_grid_without_strengths_is_refused():
-    with pytest.raises(BertologyError, match="Cs is empty; give at least one"):
-        MLPProbe(Cs=()).fit(np.eye(4), list("abab"))
-
-
 def test_groups_that_are_too_few_are_refused():
     with pytest.raises(BertologyError, match="3 groups were given for 4 items"):
         MLPProbe().fit(np.eye(4), list("ABAB"), groups=[0, 1, 2])
