@@ -103,7 +103,8 @@ class Features:
             mean += block.sum(axis=0, dtype=np.float64)
         mean /= self.rows
         for block in self._read():
-            square += np.square(block - mean.astype(block.dtype)).sum(axis=0, dtype=np.float64)
+            # The square of a feature of size 1e-32 is 0 in single precision.
+            square += np.square((block - mean.astype(block.dtype)).astype(np.float64)).sum(axis=0)
         deviation = torch.from_numpy(np.sqrt(square / self.rows))
         noise = 10 * torch.finfo(self.dtype).eps
         return mean, _inverse(deviation, torch.from_numpy(np.abs(mean)), noise).numpy()

@@ -58,6 +58,17 @@ def test_the_scale_of_a_feature_does_not_matter():
     assert (first == second).mean() > 0.99
 
 
+def test_a_feature_too_small_to_be_squared_is_read():
+    """1e-32 has all of its digits in single precision; its square has none."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=200)
+    features = rng.standard_normal((200, 3)).astype(np.float32)
+    features[:, 1] = 1e-32 * (2 * labels - 1)
+    assert LinearProbe().fit(features, labels).score(features, labels) == 1
+    features[:, 1] = 1e-32
+    assert LinearProbe().fit(features, labels).score(features, labels) < 0.75
+
+
 def test_a_group_is_never_on_both_sides_of_the_choice():
     # Copies of a row share a random label: held-out copies would reward the weakest penalty.
     rng = np.random.default_rng(0)
