@@ -11,8 +11,9 @@ report: $(INSTALLED)
 	rm -rf report
 	$(BIN)/bertology report demo --out report
 
+# A file is tested in one process, a process on one thread: as many run at once as there are cores.
 test: $(INSTALLED) lint types
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(INSTALLED)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow

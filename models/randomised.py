@@ -69,7 +69,8 @@ def _initialise(module: PreTrainedModel, drawn: list[Any]) -> None:
     ours = set(map(id, drawn))
     for part in module.modules():
         # Whole models draw some weights of their parts by name (GPT-2).
-        part._is_hf_initialized = id(part) not in ours and not isinstance(part, PreTrainedModel)
+        whole = isinstance(part, PreTrainedModel)
+        setattr(part, "_is_hf_initialized", id(part) not in ours and not whole)  # noqa: B010
     for tensor in _tensors(module).values():
         if hasattr(tensor, "_is_hf_initialized"):
             del tensor._is_hf_initialized

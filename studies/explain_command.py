@@ -98,7 +98,7 @@ def explain_command(common: Common, choices: ExplainChoices) -> None:
     settings = {name: value for name, value in asdict(choices).items() if name != "heads"}
     run = common.open(model, **settings | {"data": str(choices.data)},
                       data_sha256=examples.sha256)  # fmt: skip
-    target = {"target": choices.target, "foil": choices.foil, "seed": common.seed}
+    target: dict[str, Any] = {"target": choices.target, "foil": choices.foil, "seed": common.seed}
     scored = run.result("scores", Scored, partial(
         score_examples, model, examples, unit=choices.unit, names=names, **target
     ))  # fmt: skip

@@ -48,7 +48,7 @@ def explained_heads(
     moved = scrambled.table
     # Metrics named …_median are of the same draws once more.
     moved = moved[(moved["scope"] == "head") & ~moved["metric"].str.endswith("_median")]
-    parts = [
+    parts: list[pd.DataFrame | pd.Series] = [
         _named(importance.table, "importance", "importance", "ci_low", "ci_high"),
         _named(target, "ablation", "delta", "ci_low", "ci_high", "p_adjusted"),
         _named(own, "agreement", "mean", "ci_low", "ci_high"),

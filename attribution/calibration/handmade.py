@@ -45,7 +45,7 @@ def one_head_carries() -> Handmade:
         vocab_size=len(tokenizer), hidden_size=_HEADS * _WIDTH, num_hidden_layers=2,
         num_attention_heads=_HEADS, intermediate_size=4, max_position_embeddings=64,
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=0,
-        num_labels=2, id2label={0: "negative", 1: "positive"},
+        id2label={0: "negative", 1: "positive"},
         label2id={"negative": 0, "positive": 1},
     )  # fmt: skip
     module = transformers.BertForSequenceClassification(config).eval()

@@ -30,8 +30,10 @@ ELEMENTWISE = {
     torch.Tensor.relu,
     torch.Tensor.tanh,
 }
-_ACTIVATIONS: tuple[type, ...] = tuple(
-    {kind[0] if isinstance(kind, tuple) else kind for kind in ACT2CLS.values()} - {torch.nn.Sigmoid}
+_ACTIVATIONS: tuple[type[torch.nn.Module], ...] = tuple(
+    kind
+    for kind in (kind[0] if isinstance(kind, tuple) else kind for kind in ACT2CLS.values())
+    if isinstance(kind, type) and kind is not torch.nn.Sigmoid
 )
 _SOFTMAX = {torch.softmax, functional.softmax, torch.Tensor.softmax}
 _MATMUL = {torch.matmul, torch.bmm, torch.Tensor.matmul, torch.Tensor.bmm, torch.Tensor.__matmul__}
