@@ -23,6 +23,7 @@ import torch
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from bertology.corpora import read_corpus
@@ -149,10 +150,8 @@ def measure(
     layer: int, train: Part, evaluate: Part, Cs: Sequence[float], device: str
 ) -> np.ndarray:
     """Fit both ways, print what came out; returns the seconds, (way, clock)."""
-    mean = train.states[layer].mean(axis=0, dtype=np.float64).astype(np.float32)
-    deviation = train.states[layer].std(axis=0, dtype=np.float64)
-    scale = np.where(deviation > 1e-6, deviation, 1).astype(np.float32)
-    X, held = ((part.states[layer] - mean) / scale for part in (train, evaluate))
+    scaler = StandardScaler().fit(train.states[layer])
+    X, held = (scaler.transform(part.states[layer]) for part in (train, evaluate))
     ours, gaps, passes = fit_together(train.states[layer], train.labels, Cs, device)
     theirs = fit_with_scikit_learn(X, train.labels, Cs)
     both = np.array([ours.seconds, theirs.seconds])
