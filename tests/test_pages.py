@@ -104,8 +104,6 @@ def test_the_page_of_heads_runs_and_every_column_is_explained(
 
 
 @pytest.mark.slow
-# On so little text some fits stop a little short of the optimum.
-@pytest.mark.filterwarnings("default::sklearn.exceptions.ConvergenceWarning")
 def test_the_page_of_probes_runs(
     place: Path, sample: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

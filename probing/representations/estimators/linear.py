@@ -32,6 +32,9 @@ GRID = (1e-3, 1e-2, 1e-1, 1.0)
 #: weight.
 _MAX_COLUMNS = 1024
 _PREDICTED_ROWS = 8192
+#: Features of so few numbers are computed with in double precision: that costs little there, and
+#: on little text, which is nearly separable, single precision stops short of the optimum.
+_SMALL = 2**22
 
 
 class LinearProbe(ClassifierMixin, BaseEstimator):
@@ -46,7 +49,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):
     Args:
         Cs: inverse strengths of the penalty on the summed loss.
         seed: of the split.
-        device: where products are computed, such as "cpu" or "cuda", in the precision of X.
+        device: where products are computed, such as "cpu" or "cuda", in the precision of X (in
+            double precision where X is small).
         tol: how far the objective may be above its minimum, as a share of it.
 
     Attributes:
@@ -186,6 +190,8 @@ def _fit(
         if not used.all():
             X, units = X[used], units[used]
             sets = [rows_of(label_set, used) for label_set in sets]
+        if X.size <= _SMALL:
+            X = X.astype(np.float64, copy=False)
     features = Features(X, probes[0].device)
     several = [number for number, label_set in enumerate(sets) if label_set.classes > 1]
     for batch in _batches(several, sets):

@@ -83,7 +83,10 @@ def test_what_is_erased_is_not_read_there_and_controls_leave_it(erasure):
     table = rows(erasure.table, metric="linear_accuracy", probed_task="parity", probed_layer=0)
     assert rows(table, eraser="none")["value"].item() > 0.95
     for eraser in ("inlp", "leace"):
-        assert rows(table, eraser=eraser)["value"].item() < 0.62
+        erased_row = rows(table, eraser=eraser)
+        # At chance, as far as so many words can tell.
+        chance = binom(erased_row["n"].item(), 0.5).ppf(0.999) / erased_row["n"].item()
+        assert erased_row["value"].item() <= chance < 0.7
     assert (rows(table, matched_to="leace", eraser="random_rank")["value"] > 0.95).all()
     assert (rows(table, matched_to="leace", eraser="random_variance")["value"] > 0.95).all()
     assert (rows(table, matched_to="leace", eraser="shuffled_labels")["value"] > 0.95).all()
