@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from pandas.testing import assert_frame_equal
+from scipy.stats import binom
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 import bertology
