@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import transformers
@@ -74,9 +75,9 @@ def _pair(size: float = 1.0) -> Tensor:
     return torch.tensor([size, -size])
 
 
-def _embed(module: transformers.BertForSequenceClassification, tokenizer: object) -> None:
+def _embed(module: transformers.BertForSequenceClassification, tokenizer: Any) -> None:
     table = module.bert.embeddings.word_embeddings.weight
-    names = tokenizer.get_vocab()  # type: ignore[attr-defined]
+    names = tokenizer.get_vocab()
     for word, number in names.items():
         if word == "[CLS]":
             table[number, _CLS] = _pair()
@@ -89,22 +90,22 @@ def _embed(module: transformers.BertForSequenceClassification, tokenizer: object
             table[number, _FILLER] = _pair()
 
 
-def _attend(part: object, head: int, key: slice) -> None:
+def _attend(part: Any, head: int, key: slice) -> None:
     """The head's [CLS] row is on the words that have the key."""
     start = head * _WIDTH
-    part.query.weight[start, _CLS] = _pair(_SHARPNESS)  # type: ignore[attr-defined]
-    part.key.weight[start, key] = _pair(math.sqrt(_WIDTH))  # type: ignore[attr-defined]
+    part.query.weight[start, _CLS] = _pair(_SHARPNESS)
+    part.key.weight[start, key] = _pair(math.sqrt(_WIDTH))
 
 
-def _carry(block: object, head: int) -> None:
+def _carry(block: Any, head: int) -> None:
     """The head writes the sign of what it attends to."""
     start = head * _WIDTH
-    block.self.value.weight[start, _SIGN] = _pair(0.5)  # type: ignore[attr-defined]
-    block.output.dense.weight[_WRITTEN, start] = _pair()  # type: ignore[attr-defined]
+    block.self.value.weight[start, _SIGN] = _pair(0.5)
+    block.output.dense.weight[_WRITTEN, start] = _pair()
 
 
-def _idle(block: object, head: int) -> None:
+def _idle(block: Any, head: int) -> None:
     """The head writes how much it attends to words that say nothing."""
     start = head * _WIDTH
-    block.self.value.weight[start, _FILLER] = _pair(0.25)  # type: ignore[attr-defined]
-    block.output.dense.weight[_IDLE, start] = _pair(0.5)  # type: ignore[attr-defined]
+    block.self.value.weight[start, _FILLER] = _pair(0.25)
+    block.output.dense.weight[_IDLE, start] = _pair(0.5)
