@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from bertology.probing.representations.estimators.blocks import row_blocks
+from bertology.probing.representations.estimators.blocks import Features, row_blocks
 from bertology.probing.representations.estimators.linear import (
     GRID,
     HELD_OUT,
@@ -64,6 +64,9 @@ def test_a_feature_too_small_to_be_squared_is_read():
     labels = rng.integers(2, size=200)
     features = rng.standard_normal((200, 3)).astype(np.float32)
     features[:, 1] = 1e-32 * (2 * labels - 1)
+    # Probes read so few numbers in double precision; Features as they are.
+    (block,) = Features(features)
+    assert block.std(dim=0, correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
     assert LinearProbe().fit(features, labels).score(features, labels) == 1
     features[:, 1] = 1e-32
     assert LinearProbe().fit(features, labels).score(features, labels) < 0.75
