@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..attribution.goals import Function
-from ..attribution.running import stream_with
-from ..attribution.targets import Goal, measure
-from ..capture import Batch, gate_heads, hooked
-from ..corpora import Encoding, Examples
-from ..errors import CorpusError
-from ..results import Result
-from ..stats import bootstrap_ratio, is_descriptive
-from .knockout import head_grid
-from .setting import settle, sums_of_units
+from ...attribution.goals import Function
+from ...attribution.running import stream_with
+from ...attribution.targets import Goal, measure
+from ...capture import Batch, gate_heads, hooked
+from ...corpora import Encoding, Examples
+from ...errors import CorpusError
+from ...results import Result
+from ...stats import bootstrap_ratio, is_descriptive
+from ..knockout import head_grid
+from ..setting import settle, sums_of_units
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,0 +1,1 @@
+"""What a model can do as its heads are removed one after another."""
