@@ -86,8 +86,7 @@ def test_what_is_erased_is_not_read_there_and_controls_leave_it(erasure):
     leace = rows(table, eraser="leace")
     # At chance, as far as so many words can tell.
     assert leace["value"].item() <= binom(leace["n"].item(), 0.5).ppf(0.999) / leace["n"].item()
-    # INLP ends where a few held-out words no longer tell, which may leave a trace.
-    assert rows(table, eraser="inlp")["value"].item() < 0.7
+    assert rows(table, eraser="inlp")["value"].item() < 0.62
     assert (rows(table, matched_to="leace", eraser="random_rank")["value"] > 0.95).all()
     assert (rows(table, matched_to="leace", eraser="random_variance")["value"] > 0.95).all()
     assert (rows(table, matched_to="leace", eraser="shuffled_labels")["value"] > 0.95).all()

@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import null_space
 from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupShuffleSplit
+from sklearn.model_selection import GroupKFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -111,7 +111,7 @@ def test_what_is_not_linear_stays():
 
 def test_inlp_projects_onto_the_intersection_of_null_spaces(data):
     X, y = data
-    split = GroupShuffleSplit(n_splits=1, test_size=0.2, random_state=3)
+    split = GroupKFold(5, shuffle=True, random_state=3)
     fitted = next(split.split(X, y, np.arange(len(y))))[0]
     weights, P = [], np.eye(WIDTH)
     for _ in range(3):
