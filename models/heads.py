@@ -4,10 +4,10 @@ import copy
 from typing import Any
 
 import torch
-import transformers
 
 from ..errors import ModelError
 from .loaded import LoadedModel
+from .pruned import new_module
 from .sources import attempt
 from .tasks import TASKS
 
@@ -82,8 +82,8 @@ def with_head(model: LoadedModel, task: str, classes: tuple[str, ...]) -> Any:
         config.label2id = {name: i for i, name in enumerate(classes)}
         single = "regression" if task == "regression" else "single_label_classification"
         config.problem_type = single
-    loader = getattr(transformers, TASKS[LOADED_AS[task]])
-    module = attempt(model.name, lambda: loader.from_config(config, dtype=torch.float32), _headless)
+    loader = TASKS[LOADED_AS[task]]
+    module = attempt(model.name, lambda: new_module(loader, config, dtype=torch.float32), _headless)
     lost = module.base_model.load_state_dict(model.module.base_model.state_dict(), strict=False)
     # Poolers belong to some heads only.
     if odd := [key for key in (*lost.missing_keys, *lost.unexpected_keys) if "pooler" not in key]:

@@ -17,6 +17,7 @@ from .devices import (
     default_dtype,
 )
 from .loaded import LoadedModel
+from .pruned import as_own_class, class_of, empty_module, honour_older, refused_older
 from .sources import Source, attempt, find_source
 from .tasks import TASKS, loader_name, task_of
 from .tokenizers import load_tokenizer
@@ -68,12 +69,19 @@ def load_model(
         config.num_labels = addition.labels
     loader = loader_name(task, config)
     check_weights(source, loader)
+    was_pruned = bool(getattr(config, "pruned_heads", None))
+    honour_older(source.name, loader, config)
     if isinstance(spread, dict):
-        check_parts(spread, attempt(source.name, lambda: _empty(loader, config, trust)))
+        empty = attempt(source.name, lambda: empty_module(loader, config, **trust))
+        check_parts(spread, empty)
     # Before the weights, because reading those takes long.
     tokenizer = load_tokenizer(source, config, **trust)
     options = {"dtype": kind or default_dtype(place, spread), "device_map": spread, **trust}
-    module, report = attempt(source.name, lambda: _read(source, loader, config, options))
+    module, report = attempt(
+        source.name,
+        lambda: _read(source, loader, config, options),
+        refused_older if was_pruned else None,
+    )
     refuse_missing(source, task, report, addition.supplied if addition else frozenset())
     if spread is None:
         module = module.to(place)
@@ -122,12 +130,6 @@ def _config(source: Source, trust: dict[str, bool]) -> Any:
     )
 
 
-def _empty(loader: str, config: Any, trust: dict[str, bool]) -> Any:
-    """The module without numbers in it."""
-    with torch.device("meta"):
-        return getattr(transformers, loader).from_config(config, **trust)
-
-
 def _read(
     source: Source, loader: str, config: Any, options: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
@@ -139,6 +141,7 @@ def _read(
             options["quantization_config"] = packed(dequantize=True)
     else:
         options["use_safetensors"] = True
-    return getattr(transformers, loader).from_pretrained(
+    module, report = class_of(loader, config).from_pretrained(
         source.place, revision=source.revision, output_loading_info=True, **options
     )
+    return as_own_class(module), report

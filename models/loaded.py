@@ -7,6 +7,7 @@ import torch
 
 from .devices import input_device
 from .positions import max_positions
+from .pruned import removed
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,13 @@ class LoadedModel:
 
     @property
     def variant(self) -> dict[str, str]:
-        """What was done to the weights on loading, beyond reading them in float32."""
+        """What was done to the weights, beyond reading them in float32."""
         parts = {
             "gguf_file": self.gguf_file,
             "adapter": self.adapter,
             "adapter_sha256": self.adapter_sha256,
             "dtype": self.dtype,
+            "pruned": removed(getattr(self.module, "config", None)),
         }
         return {name: part for name, part in parts.items() if part is not None}
 

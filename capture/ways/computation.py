@@ -202,7 +202,7 @@ class Kernel:
     def _eager(
         self, rows: Index, keys: slice, visible: Tensor, heads: list[int] | None = None
     ) -> tuple[Tensor, Tensor]:
-        shared = self.query.shape[1] // self.shared_key.shape[1]
+        shared = self.query.shape[1] // max(1, self.shared_key.shape[1])
         query, key, value = self.query, self.shared_key, self.shared_value
         chosen: Index = slice(0, query.shape[1])
         if heads is not None and len(heads) < query.shape[1]:

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
 from typing import Any, Protocol
 
-from .computation import Computation
+from .computation import Computation, Kernel
 
 Step = Callable[[], None]
 
@@ -24,6 +24,8 @@ _listeners: dict[int, list[Listener]] = {}
 
 def tell(listeners: Sequence[Listener], part: Any, computation: Computation) -> None:
     """Let all listeners act: whoever looks sees the edits of all, as if in one session."""
+    if isinstance(computation, Kernel) and not computation.query.shape[1]:
+        return  # a pruned layer without heads attends to nothing
     steps = [listener.computed(part, computation) for listener in listeners]
     for together in zip_longest(*steps):
         for step in together:
