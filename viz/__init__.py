@@ -12,15 +12,17 @@ from .atlas import head_atlas
 from .attention import attention_grid, attention_lines, attention_map
 from .calibration import calibration_map
 from .comparison import comparison_map, representation_map
+from .effects import effect_map, layer_effects, specificity_map
 from .epsilon import epsilon_curves
 from .erasure import erasure_curves
 from .fonts import FontWarning
-from .grids import effect_map, relation_map, statistic_map
+from .grids import relation_map, statistic_map
 from .head_space import head_space
 from .layers import layer_curves
 from .points import agreement_points, preference_points, relation_points
 from .probe_map import probe_map
 from .probes import learning_curves, probe_lines
+from .pruning import latency_ratios, pruning_bars, pruning_curves
 from .relation_heads import relation_head_map
 from .save import save
 from .scatter import effect_against_importance, permutation_scatter
@@ -47,17 +49,22 @@ __all__ = [
     "erasure_curves",
     "head_atlas",
     "head_space",
+    "latency_ratios",
     "layer_curves",
+    "layer_effects",
     "learning_curves",
     "permutation_scatter",
     "preference_points",
     "probe_lines",
     "probe_map",
+    "pruning_bars",
+    "pruning_curves",
     "relation_head_map",
     "relation_map",
     "relation_points",
     "representation_map",
     "save",
+    "specificity_map",
     "statistic_map",
     "style",
     "text_scores",

@@ -7,6 +7,8 @@ import pandas as pd
 
 from ..errors import FigureError
 
+_LEVEL = 0.05
+
 
 def table_of(result: Any, columns: Sequence[str]) -> pd.DataFrame:
     """The table of a result (or a data frame itself), with at least these columns.
@@ -61,13 +63,23 @@ def check_one_row_each(table: pd.DataFrame, keys: Sequence[str]) -> None:
     """
     repeated = table[table.duplicated(list(keys))]
     if len(repeated):
-        first = ", ".join(f"{key} = {repeated.iloc[0][key]}" for key in keys)
+        first = ", ".join(f"{key} = {repeated[key].iloc[0]}" for key in keys)
         raise FigureError(
             f"Expected one row for each {' and '.join(keys)}, but {first} comes more than once; "
             "keep one kind of row before drawing."
         )
 
 
+def significant(p: Any) -> Any:
+    """Where p-values are at most .05; a missing one is not. Of the shape given."""
+    return p <= _LEVEL
+
+
 def head_name(layer: int, head: int) -> str:
     """`L7H9`; both count from 0."""
     return f"L{int(layer)}H{int(head)}"
+
+
+def plain(name: Any) -> str:
+    """A name of a table, such as `file_size`, in words."""
+    return str(name).replace("_", " ")

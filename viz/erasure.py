@@ -9,7 +9,7 @@ from matplotlib.ticker import PercentFormatter
 
 from ..errors import FigureError
 from .checks import check_one_row_each, rows_where, table_of
-from .lines import check_few, draw_band
+from .lines import check_few, draw_band, draw_reference
 from .score_names import in_order, score_name
 from .style import axes_for, figure_width
 
@@ -57,11 +57,7 @@ def erasure_curves(
     for name, dashes in _REFERENCES.items():
         line = rows[rows["score"] == name].sort_values("share")
         if len(line):
-            low, high = line["ci_low"], line["ci_high"]
-            ax.fill_between(line["share"], low, high, color="0.85", linewidth=0, zorder=0)
-            ax.plot(
-                line["share"], line["mean"], dashes, color="0.4", marker="", label=score_name(name)
-            )
+            draw_reference(ax, line, "share", "mean", score_name(name), dashes)
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     ax.set_xlabel(_CURVES.get(metric, metric))

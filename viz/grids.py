@@ -53,31 +53,6 @@ def statistic_map(heads: Any, *, statistic: str, ax: Axes | None = None) -> Axes
     return name_axes(ax, "head", "layer")
 
 
-def effect_map(
-    ablation: Any, *, mode: str = "zero", metric: str = "target", ax: Axes | None = None
-) -> Axes:
-    """What removing each head does: ablated minus base; layers down, heads across.
-
-    A sign marks the heads whose adjusted p is below .05: + where the metric rises, − where it
-    falls (so that the direction survives grey print).
-
-    Args:
-        ablation: result with columns layer, head, mode, metric, delta, p_adjusted.
-
-    Raises:
-        FigureError: a missing column, or a mode or metric that the table does not have.
-    """
-    table = table_of(ablation, ["layer", "head", "mode", "metric", "delta", "p_adjusted"])
-    rows = rows_where(rows_where(table, "mode", mode), "metric", metric)
-    grid = layer_by_head(rows, "delta")
-    ax = axes_for(ax, _height(grid, figure_width(ax)))
-    mesh = draw_cells(ax, grid, DIVERGING, around_zero(grid))
-    sign_cells(ax, grid, layer_by_head(rows, "p_adjusted").to_numpy() < 0.05)
-    ax.set_title(f"change of {metric} ({mode} ablation)\n+ −: adjusted p < .05")
-    colour_bar(ax, mesh, "")
-    return name_axes(ax, "head", "layer")
-
-
 def relation_map(relations: Any, *, ax: Axes | None = None) -> Axes:
     """How well the best head of each layer finds each relation, beyond the offset baseline.
 

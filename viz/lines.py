@@ -34,6 +34,14 @@ def draw_band(ax: Axes, rows: pd.DataFrame, x: str, value: str, name: str, place
     return End(rows[value].iloc[-1], name, colour)
 
 
+def draw_reference(
+    ax: Axes, rows: pd.DataFrame, x: str, value: str, name: str, dashes: str
+) -> None:
+    """What lines are read against: a grey line over the grey area of its `ci_low` and `ci_high`."""
+    ax.fill_between(rows[x], rows["ci_low"], rows["ci_high"], color="0.85", linewidth=0, zorder=0)
+    ax.plot(rows[x], rows[value], dashes, color="0.4", marker="", label=name)
+
+
 def check_few(names: list[str], choose: str, what: str = "lines") -> None:
     """Refuse more lines, or whatever has a marker each, than can be told apart.
 

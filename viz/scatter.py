@@ -1,4 +1,4 @@
-"""Scatter plots: importance of heads against their removal, attention against its permutation."""
+"""Scatter plots: removal of heads against their importance, attention against its permutation."""
 
 from typing import Any
 
@@ -6,64 +6,153 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from .checks import check_one_row_each, head_name, table_of
+from ..errors import FigureError
+from .checks import check_one_row_each, head_name, plain, rows_where, significant, table_of
 from .labels import label_points
 from .lines import check_few
-from .style import MARKERS, PALETTE, axes_for, figure_width
+from .style import MARKERS, PALETTE, axes_for, figure_of, figure_width
 
 _LABELLED = 6
-_KINDS = {"falls": ("v", PALETTE[0]), "rises": ("^", PALETTE[5])}
 
 
-def effect_against_importance(summary: Any, *, ax: Axes | None = None) -> Axes:
-    """One point a head: importance from gradients (x), size of the change when zeroed (y).
+def effect_against_importance(
+    importance: Any,
+    ablation: Any = None,
+    *,
+    method: str | None = None,
+    mode: str = "zero",
+    metric: str = "target",
+    correlation: Any = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """One point a head: its importance (x), and the change when it is removed (y).
 
-    Downward triangles: the target falls without the head; upward: it rises. Filled where the
-    p of the change is below .05. The heads with the largest changes
-    are named where there is room.
+    Thin lines: 95 % intervals. Filled where the adjusted p of the change is at most .05. The
+    heads with the largest changes and importances are named where there is room.
 
     Args:
-        summary: result with columns layer, head, importance, zero_delta, zero_ci_low,
-            zero_ci_high, zero_p.
+        importance: result with columns layer, head, importance, ci_low, ci_high, and perhaps
+            method; or, without `ablation`, a summary of heads with columns layer, head,
+            importance, zero_delta, zero_ci_low, zero_ci_high, zero_p.
+        ablation: result with columns layer, head, mode, metric, delta, ci_low, ci_high,
+            p_adjusted.
+        method: the importance to draw; needed only where the table has several.
+        mode, metric: the removal, and what it changes; of `ablation`.
+        correlation: the rank correlation to print: a table with columns value, ci_low, ci_high
+            that has one row (of this method, mode and metric, where it has such columns).
 
     Raises:
-        FigureError: a missing column, or two rows for a head.
+        FigureError: a missing column, an unknown method, mode or metric, no method where one is
+            needed, two rows for a head, or heads that only one of the tables has.
     """
-    rows = effect_rows(summary)
+    if ablation is None:
+        rows = _summary_rows(importance)
+    else:
+        table, method = _one_method(importance, method)
+        rows = effect_rows(table, _of_heads(ablation, mode, metric))
+    title = "filled: adjusted p ≤ .05"
+    if correlation is not None:
+        chosen = {"method": method, "mode": mode, "metric": metric}
+        title = f"{_correlation(correlation, chosen)}\n{title}"
     ax = axes_for(ax, min(figure_width(ax) * 0.8, 4.0))
-    ax.errorbar(
-        rows["importance"],
-        rows["size"],
-        yerr=rows[["below", "above"]].to_numpy().T,
-        linestyle="none",
-        color="0.75",
-        elinewidth=0.6,
-        marker="",
-        zorder=1,
+    ax.axhline(0, color="0.7", linewidth=0.6, marker="", zorder=0)
+    ax.vlines(rows["importance"], rows["ci_low"], rows["ci_high"], color="0.7", linewidth=0.5)
+    ax.hlines(
+        rows["delta"], rows["importance_low"], rows["importance_high"], color="0.7", linewidth=0.5
     )
-    for way, (marker, colour) in _KINDS.items():
-        members = rows[rows["way"] == way]
-        if len(members):
-            fill = np.where(members["significant"], colour, "white").tolist()
-            ax.scatter(
-                members["importance"],
-                members["size"],
-                s=14,
-                marker=marker,
-                color=fill,
-                edgecolors=colour,
-                linewidths=0.7,
-                label=f"target {way}",
-                zorder=2,
-            )
-    ax.set_xlabel("importance (gradient of the head's gate)")
-    ax.set_ylabel("|change of the target| when zeroed")
-    ax.legend(title="filled: p < .05", loc="best", borderpad=0.2, alignment="left")
-    largest = rows.head(_LABELLED)
-    names = [head_name(*head) for head in zip(largest["layer"], largest["head"], strict=True)]
-    places = ["importance", "size"]
-    label_points(ax, rows[places].to_numpy(), largest[places].to_numpy(), names)
+    fill = np.where(significant(rows["p"]), PALETTE[0], "white").tolist()
+    ax.scatter(rows["importance"], rows["delta"], s=14, facecolors=fill, edgecolors=PALETTE[0],
+               linewidths=0.7, zorder=2)  # fmt: skip
+    ax.set_title(title)
+    ax.set_xlabel("importance" if method is None else f"importance: {plain(method)}")
+    ax.set_ylabel(f"change of {plain(metric)} ({mode} ablation)")
+    _name_extremes(ax, rows)
     return ax
+
+
+def _one_method(importance: Any, method: str | None) -> tuple[pd.DataFrame, str | None]:
+    """The rows of one importance, and its name where the table has names."""
+    table = table_of(importance, ["layer", "head", "importance", "ci_low", "ci_high"])
+    if method is None and "method" not in table:
+        return table, None
+    methods = sorted(table_of(table, ["method"])["method"].unique())
+    if method is None and len(methods) > 1:
+        raise FigureError(f"There are several importances, {methods}: say which with `method=`.")
+    method = str(methods[0] if method is None else method)
+    return rows_where(table, "method", method), method
+
+
+def _of_heads(ablation: Any, mode: str, metric: str) -> pd.DataFrame:
+    columns = ["layer", "head", "mode", "metric", "delta", "ci_low", "ci_high", "p_adjusted"]
+    rows = rows_where(rows_where(table_of(ablation, columns), "mode", mode), "metric", metric)
+    return rows_where(rows, "kind", "head") if "kind" in rows else rows
+
+
+def effect_rows(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
+    """Importance and effect of each head: layer, head, importance, importance_low,
+    importance_high, delta, ci_low, ci_high, p.
+
+    Args:
+        left: importances, columns layer, head, importance, ci_low, ci_high.
+        right: effects, columns layer, head, delta, ci_low, ci_high, p_adjusted.
+
+    Raises:
+        FigureError: two rows for a head, or heads that only one of the tables has.
+    """
+    keys = ["layer", "head"]
+    check_one_row_each(left, keys)
+    check_one_row_each(right, keys)
+    left = left[[*keys, "importance", "ci_low", "ci_high"]]
+    left = left.rename(columns={"ci_low": "importance_low", "ci_high": "importance_high"})
+    right = right[[*keys, "delta", "ci_low", "ci_high", "p_adjusted"]]
+    right = right.rename(columns={"p_adjusted": "p"})
+    both = left.merge(right, on=keys, how="outer", indicator=True)
+    alone = both[both["_merge"] != "both"]
+    if len(alone):
+        layer, head, where = alone.iloc[0][[*keys, "_merge"]]
+        table = "importance" if where == "left_only" else "ablation"
+        raise FigureError(
+            f"{len(alone)} heads are in one table only, such as {head_name(layer, head)} in that "
+            f"of {table}; give importance and ablation of the same heads of the same model."
+        )
+    return both.drop(columns="_merge")
+
+
+def _summary_rows(summary: Any) -> pd.DataFrame:
+    """The same of a summary of heads, whose importances have no intervals."""
+    names = {"zero_delta": "delta", "zero_ci_low": "ci_low", "zero_ci_high": "ci_high",
+             "zero_p": "p"}  # fmt: skip
+    table = table_of(summary, ["layer", "head", "importance", *names])
+    check_one_row_each(table, ["layer", "head"])
+    rows = table[["layer", "head", "importance", *names]].rename(columns=names)
+    return rows.assign(importance_low=rows["importance"], importance_high=rows["importance"])
+
+
+def _correlation(correlation: Any, chosen: dict[str, str | None]) -> str:
+    rows = table_of(correlation, ["value", "ci_low", "ci_high"])
+    for column, value in chosen.items():
+        if column in rows and value is not None:
+            rows = rows_where(rows, column, value)
+    if len(rows) > 1:
+        raise FigureError(
+            f"The table of correlations has {len(rows)} rows for this figure; keep the one to "
+            "print."
+        )
+    value, low, high = (f"{float(rows[name].iloc[0]):.2f}".replace("-", "−")
+                        for name in ("value", "ci_low", "ci_high"))  # fmt: skip
+    interval = "" if rows[["ci_low", "ci_high"]].isna().any(axis=None) else f" [{low}, {high}]"
+    return f"rank correlation {value}{interval}"
+
+
+def _name_extremes(ax: Axes, rows: pd.DataFrame) -> None:
+    places = ["importance", "delta"]
+    by_effect = rows.loc[rows["delta"].abs().sort_values(ascending=False, kind="stable").index]
+    by_importance = rows.sort_values("importance", ascending=False, kind="stable")
+    extreme = pd.concat([by_effect.head(_LABELLED), by_importance.head(_LABELLED // 2)])
+    extreme = extreme.drop_duplicates(["layer", "head"])
+    names = [head_name(*head) for head in zip(extreme["layer"], extreme["head"], strict=True)]
+    figure_of(ax).draw_without_rendering()  # lays out, so that the names know their room
+    label_points(ax, rows[places].to_numpy(), extreme[places].to_numpy(), names)
 
 
 def permutation_scatter(permutation: Any, *, ax: Axes | None = None) -> Axes:
@@ -105,29 +194,3 @@ def permutation_scatter(permutation: Any, *, ax: Axes | None = None) -> Axes:
     ax.legend(title="predicted class (texts)", loc="lower left", bbox_to_anchor=(0.0, 1.0),
               ncols=4, borderaxespad=0.1, alignment="left")  # fmt: skip
     return ax
-
-
-def effect_rows(summary: Any) -> pd.DataFrame:
-    """One row a head, largest change first: importance, size, below, above, way, significant.
-
-    `below` and `above` are the lengths of the interval's arms around the size: the interval of
-    the change, turned over where the change is negative.
-    """
-    columns = ["layer", "head", "importance", "zero_delta", "zero_ci_low", "zero_ci_high"]
-    table = table_of(summary, [*columns, "zero_p"])
-    check_one_row_each(table, ["layer", "head"])
-    falls = table["zero_delta"] < 0
-    down = (table["zero_delta"] - table["zero_ci_low"]).clip(lower=0)
-    up = (table["zero_ci_high"] - table["zero_delta"]).clip(lower=0)
-    return pd.DataFrame(
-        {
-            "layer": table["layer"],
-            "head": table["head"],
-            "importance": table["importance"],
-            "size": table["zero_delta"].abs(),
-            "below": np.where(falls, up, down),
-            "above": np.where(falls, down, up),
-            "way": np.where(falls, "falls", "rises"),
-            "significant": table["zero_p"] < 0.05,
-        }
-    ).sort_values("size", ascending=False, kind="stable")

@@ -3,50 +3,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bertology.viz import FigureError, effect_map, relation_map, statistic_map, style
+from bertology.viz import FigureError, relation_map, statistic_map, style
 from bertology.viz.grids import relation_by_layer
 
 
 def _texts(ax):
     return {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in ax.texts}
-
-
-@pytest.fixture
-def ablation():
-    layer, head = np.divmod(np.arange(6), 3)
-    rows = pd.DataFrame({"layer": layer, "head": head, "base": 1.0, "n": 50})
-    zero = rows.assign(mode="zero", metric="target", delta=[0.1, -0.5, 0.2, 0, -0.1, 0.3])
-    mean = rows.assign(mode="mean", metric="target", delta=9.0)
-    p = [0.2, 0.01, 0.05, 1.0, 0.5, 0.049]
-    return pd.concat([part.assign(p_adjusted=p) for part in (zero, mean)]).sample(
-        frac=1, random_state=0
-    )
-
-
-def test_effect_map_is_the_pivoted_table_around_zero(ablation):
-    ax = effect_map(ablation)
-    mesh = ax.collections[0]
-    assert np.array_equal(mesh.get_array(), [[0.1, -0.5, 0.2], [0, -0.1, 0.3]])
-    assert mesh.norm.vmin == -mesh.norm.vmax == -0.5
-    assert ax.yaxis_inverted()
-
-
-def test_effect_map_marks_the_sign_of_significant_heads_only(ablation):
-    assert _texts(effect_map(ablation)) == {(0, 1): "−", (1, 2): "+"}
-
-
-def test_effect_map_takes_the_mode_asked_for(ablation):
-    assert (effect_map(ablation, mode="mean").collections[0].get_array() == 9).all()
-    with pytest.raises(FigureError, match=r"choose one of \['mean', 'zero'\]"):
-        effect_map(ablation, mode="resample")
-    with pytest.raises(FigureError, match=r"metric = 'accuracy'"):
-        effect_map(ablation, metric="accuracy")
-
-
-def test_a_head_without_a_row_is_left_empty(ablation):
-    without = ablation[~((ablation["layer"] == 1) & (ablation["head"] == 0))]
-    mesh = effect_map(without).collections[0]
-    assert np.ma.getmaskarray(mesh.get_array()).tolist() == [[False] * 3, [True, False, False]]
 
 
 @pytest.fixture
@@ -95,9 +57,9 @@ def test_relation_map_says_how_much_was_tried_and_marks_what_is_below(relations)
     assert _texts(ax) == {(1, 0): "−"}
 
 
-def test_given_axes_are_drawn_on_and_no_figure_is_made(ablation, heads, relations):
+def test_given_axes_are_drawn_on_and_no_figure_is_made(heads):
     ax = plt.figure().add_subplot()
-    assert effect_map(ablation, ax=ax) is ax
+    assert statistic_map(heads, statistic="previous", ax=ax) is ax
     assert len(plt.get_fignums()) == 1
 
 
