@@ -6,6 +6,7 @@ from collections.abc import Iterable
 GROUPS = {
     "attention": {
         "attention": "each head",
+        "attention_best_head": "best head",
         "attention_last": "last layer, mean",
         "attention_mean": "all heads, mean",
         "attention_columns": "columns, mean",
@@ -37,6 +38,7 @@ GROUPS = {
         "kernel_shap": "Kernel SHAP",
         "occlusion": "occlusion",
         "leave_one_out": "leave one out",
+        "leave_one_token_out": "leave one token out",
         "attn_lrp": "AttnLRP",
         "cp_lrp": "CP-LRP",
     },
@@ -44,6 +46,7 @@ GROUPS = {
 #: A name outside the headings of the groups must say what it is of.
 _ALONE = {
     "attention": "attention of each head",
+    "attention_best_head": "attention, best head",
     "attention_last": "attention, last layer",
     "attention_mean": "attention, all heads",
     "attention_columns": "attention, columns",

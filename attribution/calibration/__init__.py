@@ -2,7 +2,7 @@
 
 from .carriers import TRAPS, Trap, altered, planted
 from .handmade import Handmade, one_head_carries
-from .table import admission_table, calibration_table
+from .table import admission_table, calibration_table, expected_precision, measure_planted
 from .training import Planted, train_planted
 
 __all__ = [
@@ -13,6 +13,8 @@ __all__ = [
     "admission_table",
     "altered",
     "calibration_table",
+    "expected_precision",
+    "measure_planted",
     "one_head_carries",
     "planted",
     "train_planted",

@@ -1,6 +1,6 @@
 """Texts with planted evidence: what decides the label is known word by word."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,6 +11,8 @@ from ...corpora.text import sha256_of, words_to_sentence
 from ...errors import AttributionError
 
 LABELS = ("negative", "positive")
+#: Pairs of words that say the same, one for each class.
+REDUNDANT = (("sullen", "verdant"), ("brackish", "limpid"))
 #: Carrier words of a text.
 SHORTEST, LONGEST = 6, 12
 
@@ -49,8 +51,7 @@ def _conjunction(label: int, generator: np.random.Generator) -> Plant:
 
 
 def _redundant(label: int, generator: np.random.Generator) -> Plant:
-    words = (("sullen", "verdant")[label], ("brackish", "limpid")[label])
-    return Plant(words, (True, True))
+    return Plant(tuple(words[label] for words in REDUNDANT), (True, True))
 
 
 def _with_decoy(label: int, generator: np.random.Generator) -> Plant:
@@ -107,9 +108,29 @@ def altered(examples: Sequence[Example], change: Callable[[str], str | None]) ->
         pairs = zip(example.sentence.words, example.rationale, strict=True)
         words = [(change(word) if marked else word, marked) for word, marked in pairs]
         kept = [(word, marked) for word, marked in words if word is not None]
-        sentence = words_to_sentence([word for word, _ in kept], id=example.id)
-        found.append(Example(sentence, None, example.label, tuple(marked for _, marked in kept)))
+        found.append(_rewritten(example, kept))
     return found
+
+
+def without(examples: Sequence[Example], words: Container[str]) -> list[Example]:
+    """The examples without some words."""
+    return [
+        _rewritten(
+            example,
+            [
+                (word, marked)
+                for word, marked in zip(example.sentence.words, example.rationale, strict=True)
+                if word not in words
+            ],
+        )
+        for example in examples
+    ]
+
+
+def _rewritten(example: Example, words: Sequence[tuple[str, bool]]) -> Example:
+    """The example with other words, each with its mark."""
+    sentence = words_to_sentence([word for word, _ in words], id=example.id)
+    return Example(sentence, None, example.label, tuple(marked for _, marked in words))
 
 
 def vocabulary() -> list[str]:

@@ -13,17 +13,20 @@ from ...capture import Event, Hook, hooked
 from ...corpora import Example
 from ...models import LoadedModel, fine_tune
 from ..targets import prepare
-from .carriers import DECOYS, TRAPS, altered, planted
+from .carriers import DECOYS, REDUNDANT, TRAPS, altered, planted, without
 from .tokenizer import word_tokenizer
 
 #: Texts to train on and to judge the model on.
 TRAINING, JUDGED = 1200, 200
 LEARNING_RATE, EPOCHS, BATCH_SIZE = 2e-3, 8, 32
-#: A model is admitted if its accuracy and the share of flipped labels reach the first, and its
-#: accuracy without the cue is no farther than the second from chance.
+#: A model is admitted if its accuracy, the share of flipped labels, and its accuracy without what
+#: must not matter reach the first, and its accuracy without the cue is no farther than the second
+#: from chance.
 ADMITTED, CHANCE = 0.95, 0.1
 #: Attention that the trap `ignored` must put on the decoy, and `moved` may leave on the cue.
 DRAWN, LEFT = 0.5, 0.1
+#: Words each of which may be removed, alone, without harm.
+SPARED = {"redundant": REDUNDANT, "ignored": (DECOYS,)}
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,18 @@ class Planted:
     drawn: float
     """Attention of [CLS] on the decoy (`ignored`, all layers) or on the cue (`moved`, last
     layer); NaN for the other traps."""
+    spared: float
+    """Accuracy without what must not matter: one of the two words (`redundant`, the lower of the
+    two), or the decoy (`ignored`); NaN for the other traps."""
 
     @property
     def admitted(self) -> bool:
         """Whether the evidence is what it was meant to be."""
         follows = min(self.accuracy, self.flipped) >= ADMITTED
+        needs = abs(self.without_cue - 0.5) <= CHANCE
         attends = {"ignored": self.drawn >= DRAWN, "moved": self.drawn <= LEFT}
-        return follows and abs(self.without_cue - 0.5) <= CHANCE and attends.get(self.trap, True)
+        spares = self.trap not in SPARED or self.spared >= ADMITTED
+        return follows and needs and attends.get(self.trap, True) and spares
 
 
 def train_planted(trap: str, *, seed: int) -> Planted:
@@ -77,6 +85,7 @@ def train_planted(trap: str, *, seed: int) -> Planted:
         flipped=float(np.mean(before != after)),
         without_cue=_share(_predicted(model, bare), bare),
         drawn=_drawn(model, judged, trap),
+        spared=_spared(model, judged, trap),
     )
 
 
@@ -130,6 +139,13 @@ def _predicted(model: LoadedModel, examples: Sequence[Example]) -> np.ndarray:
 
 def _share(predicted: np.ndarray, examples: Sequence[Example]) -> float:
     return float(np.mean(predicted == np.array([example.label for example in examples])))
+
+
+def _spared(model: LoadedModel, examples: Sequence[Example], trap: str) -> float:
+    if trap not in SPARED:
+        return float("nan")
+    parts = [without(examples, words) for words in SPARED[trap]]
+    return min(_share(_predicted(model, part), part) for part in parts)
 
 
 def _drawn(model: LoadedModel, examples: Sequence[Example], trap: str) -> float:
