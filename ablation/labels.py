@@ -1,4 +1,4 @@
-"""Labels of examples as classes of a classifier."""
+"""Labels of examples as classes of a classifier, or as numbers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,3 +36,25 @@ def classes_of(model: Any, examples: Sequence[Example]) -> np.ndarray:
             f"{len(model.labels) - 1} for all examples."
         )
     return np.array([numbers.get(e.label or "", UNLABELLED) for e in examples], dtype=np.int64)
+
+
+def values_of(examples: Sequence[Example]) -> np.ndarray:
+    """The label of each example as a number, shape (example,); NaN where there is no label.
+
+    Raises:
+        CorpusError: a label that is no finite number.
+    """
+    values = np.full(len(examples), np.nan)
+    for index, example in enumerate(examples):
+        if example.label is None:
+            continue
+        try:
+            values[index] = float(example.label)
+        except ValueError:
+            pass
+        if not np.isfinite(values[index]):
+            raise CorpusError(
+                f"The label {example.label!r} of {example.id!r} is no finite number, which the "
+                "labels of a regression are; correct it or leave the example out."
+            )
+    return values

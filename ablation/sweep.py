@@ -1,203 +1,251 @@
-"""Zero- and mean-ablation of every head, and what it does to the model's behaviour."""
+"""The `ablate` analysis: what each part of a model is worth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+import pandas as pd
 
 from ..attribution.goals import Function
-from ..attribution.targets import Goal, measure
-from ..capture import Batch, gate_heads, hooked, stream
-from ..capture.restart import recording, restart_blocks, skipping
-from ..corpora import Examples
-from ..errors import CaptureError, CorpusError
+from ..corpora import Examples, MinimalPairs
+from ..errors import CaptureError
 from ..results import Result
-from .effects import METRICS, effect_table
-from .knockout import head_grid, mean_head_outputs
-from .labels import UNLABELLED, classes_of
+from .effects import differences
+from .instruments import default_metrics
+from .metrics import Metric, Scoring
+from .null_sets import random_sets, with_null
+from .parts import Part, check_parts, every_head, heads_of
+from .scoring import DRAWS, Scores, check_modes, score
 from .setting import Setting, settle
 
+#: Modes unless others of `scoring.MODES` are asked for.
 MODES = ("zero", "mean")
+#: Random sets that a set of heads is compared with.
+NULL_SETS = 50
+COLUMNS = (
+    "layer", "head", "mode", "metric", "base", "ablated", "delta", "ci_low", "ci_high",
+    "p_adjusted", "n", "descriptive", "part", "kind",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
 class Ablation(Result):
-    """What happens without each head, one at a time.
+    """What happens without each part, one at a time.
 
-    `table` has one row per mode, metric, layer and head: `base` and `ablated` are means over
-    `n` examples; `delta` = ablated − base, paired, with its 95 % interval; `p_adjusted` is
-    adjusted over the heads of one mode and metric (max-T); where `descriptive` is True there is
-    too little data for a p-value. The target is in the units of the model's logits, or of its
-    embedding; accuracy is a proportion.
+    `table` has one row per mode, metric and part: `base` and `ablated` are the metric over `n`
+    examples; `delta` = ablated − base, paired, with its 95 % interval; `p_adjusted` is adjusted
+    over the parts of one mode, metric and kind (max-T); where `descriptive` is True there is too
+    little data for a p-value. The target is in the units of the model's logits, or of its
+    embedding; losses are in nats; a sum of squares for a regression. With sets of heads,
+    `null_mean`, `null_low`, `null_high` are mean and middle 95 % of the effects of random sets
+    with as many heads in each layer, and `p_null` is the set's place among them.
     """
 
     ids: np.ndarray
     """(example,)"""
-    base_target: np.ndarray
-    """(example,), the target on the intact model."""
-    target: np.ndarray
-    """(mode, layer, head, example), the target without the head."""
-    base_correct: np.ndarray
-    """(example,), 1 where the intact model predicts the label, else 0; NaN without a label."""
-    correct: np.ndarray
-    """(mode, layer, head, example), the same without the head."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of one example; metric 0 is the target, metric 1 whether the label is predicted."""
-
+    units: np.ndarray
+    """(example,), index of the document or sentence that is resampled."""
+    parts: pd.DataFrame
+    """part, kind, layer, head: one row a part, as they are counted below."""
+    statistics: pd.DataFrame
+    """metric, statistic: what the numbers of an example are, as they are counted below."""
     base: np.ndarray
-    """(metric,)"""
+    """(example, statistic), of the intact model; NaN where an example has none."""
     ablated: np.ndarray
-    """(metric, mode, layer, head)"""
+    """(mode, part, example, statistic), without the part; the mean over draws."""
+
+    @property
+    def modes(self) -> list[str]:
+        return list(self.provenance.options["modes"])
+
+    def rows(self, metric: str, mode: str | None = None) -> np.ndarray:
+        """Statistics of a metric: (example, k) of the intact model, (part, example, k) in a mode.
+
+        Raises:
+            CaptureError: a metric or mode that was not asked for.
+        """
+        own = (self.statistics["metric"] == metric).to_numpy()
+        if not own.any() or mode not in (None, *self.modes):
+            raise CaptureError(
+                f"There is no metric {metric!r} in mode {mode!r}; this ablation has "
+                f"{', '.join(dict.fromkeys(self.statistics['metric']))} in {self.modes}."
+            )
+        if mode is None:
+            return self.base[:, own]
+        return self.ablated[self.modes.index(mode)][..., own]
+
+    @property
+    def base_target(self) -> np.ndarray:
+        """(example,), the target on the intact model."""
+        return self.rows("target")[:, 0]
+
+    @property
+    def target(self) -> np.ndarray:
+        """(mode, layer, head, example), the target without the head."""
+        return self._grid("target")
+
+    @property
+    def base_correct(self) -> np.ndarray:
+        """(example,), 1 where the intact model predicts the label, else 0; NaN without a label."""
+        return self.rows("accuracy")[:, 0]
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(mode, layer, head, example), the same without the head."""
+        return self._grid("accuracy")
+
+    def _grid(self, metric: str) -> np.ndarray:
+        """(mode, layer, head, example) of parts that are all heads of a grid."""
+        layers, heads = (int(self.parts[name].max()) + 1 for name in ("layer", "head"))
+        if (self.parts["kind"] != "head").any() or len(self.parts) != layers * heads:
+            raise CaptureError(
+                "The parts of this ablation are not all heads of a grid; take rows(metric, mode)."
+            )
+        values = np.stack([self.rows(metric, mode)[..., 0] for mode in self.modes])
+        return values.reshape(len(self.modes), layers, heads, -1)
 
 
 def ablate(
     model: Any,
-    examples: Examples,
+    examples: Examples | MinimalPairs,
     *,
+    parts: Sequence[Part] | None = None,
+    metrics: Sequence[str | Scoring] | None = None,
     modes: Sequence[str] = MODES,
     target: str | Function | None = None,
     foil: str | None = None,
     seed: int = 0,
+    draws: int = DRAWS,
+    null_sets: int = NULL_SETS,
+    folder: str | Path | None = None,
 ) -> Ablation:
-    """Remove every head in turn; measure the target, and the accuracy where there are labels.
-
-    `zero` puts zeros in the place of a head's output (Michel et al. 2019, section 3.2); `mean`
-    puts its mean over the tokens of other data there: the units are split into two halves at
-    random, and each half is scored with the mean of the other.
+    """Switch parts of the model off in turn, and measure what changes.
 
     Args:
         model: what `load_model` returns.
-        modes: any of `zero` and `mean`.
+        parts: from `bertology.ablation.parts` (default: every head).
+        metrics: names (see `METRICS`), or functions of predictions and labels (classes as
+            numbers, or values); default: the target, and the accuracy where there are labels.
+        modes: what takes the place of a part, see `score`: `zero`, `mean`, `uniform`, `resample`.
         target: class, token or function, see `bertology.attribution.prepare`; so `foil`.
+        draws: texts that each text is resampled from.
+        null_sets: random sets of heads that each set of heads is compared with.
+        folder: where finished batches are kept, so that a run that was stopped goes on.
 
     Raises:
-        CaptureError: an unknown mode, or attention that cannot be reached.
-        CorpusError: a label the model does not have, or too few examples to split.
+        CaptureError: an unknown mode, a part that does not exist, or attention that cannot be
+            reached.
+        CorpusError: a metric that does not fit, a label the model does not have, or too few
+            examples to split.
         AttributionError: the target does not suit the model, or no example can be used.
-    """
-    chosen = _checked(modes)
-    # Refused before any work: heads that form no grid, labels that are no classes.
-    head_grid(model.module)
-    classes_of(model, examples.examples)
-    setting = settle(
-        model, examples, target=target, foil=foil, seed=seed, options={"modes": chosen}
-    )
-    scores = _score_all(model, setting, chosen, seed)
-    base = np.stack([each.base for each in scores], axis=-1)
-    ablated = np.stack([each.ablated for each in scores], axis=-1)
-    return Ablation(
-        table=effect_table(base, ablated, chosen, setting.units, seed),
-        provenance=setting.provenance,
-        ids=setting.ids,
-        base_target=base[0],
-        target=ablated[0],
-        base_correct=base[1],
-        correct=ablated[1],
-    )
-
-
-def _checked(modes: Sequence[str]) -> list[str]:
-    chosen = [modes] if isinstance(modes, str) else list(dict.fromkeys(modes))
-    if not chosen or set(chosen) - set(MODES):
-        raise CaptureError(f"The modes {chosen} were given; choose one or both of {MODES}.")
-    return chosen
-
-
-def _score_all(model: Any, setting: Setting, modes: list[str], seed: int) -> list[Scores]:
-    """Scores of every example, in the order of the setting."""
-    classes = classes_of(model, setting.examples)
-    blocks = restart_blocks(model.module)
-    places = {id(encoding): index for index, encoding in enumerate(setting.encodings)}
-    scores: dict[int, Scores] = {}
-
-    def score_part(part: np.ndarray, fills: list[Tensor | None]) -> None:
-        def run(batch: Batch) -> list[Scores]:
-            indices = [places[id(encoding)] for encoding in batch.encodings]
-            goals = [setting.goals[index] for index in indices]
-            return score_without_heads(model, batch, goals, classes[indices], fills, blocks)
-
-        found = stream(
-            model,
-            [setting.encodings[index] for index in part],
-            run,
-            description="ablating heads",
-        )
-        scores.update(zip(part.tolist(), found, strict=True))
-
-    if "mean" not in modes:
-        score_part(np.arange(len(classes)), [None] * len(modes))
-    else:
-        first, second = _halves(setting.units, seed)
-        for part, other in ((first, second), (second, first)):
-            means = mean_head_outputs(model, [setting.encodings[index] for index in other])
-            score_part(part, [means if mode == "mean" else None for mode in modes])
-    return [scores[index] for index in range(len(classes))]
-
-
-def _halves(units: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two sets of examples without a unit in common, as equal in units as can be."""
-    names = np.random.default_rng(seed).permutation(np.unique(units))
-    if len(names) < 2:
-        raise CorpusError(
-            f"Mean ablation takes the mean from other sentences or documents than it scores, and "
-            f"{len(names)} was given; give at least two, or modes=('zero',)."
-        )
-    first = np.isin(units, names[: len(names) // 2])
-    return np.flatnonzero(first), np.flatnonzero(~first)
-
-
-def score_without_heads(
-    model: Any,
-    batch: Batch,
-    goals: Sequence[Goal],
-    labels: np.ndarray,
-    fills: Sequence[Tensor | None],
-    blocks: Sequence[Any],
-) -> list[Scores]:
-    """Score the texts of a batch on the intact model and without each head.
-
-    Args:
-        labels: (batch,), class of each text, -1 where it has none.
-        fills: for each mode what takes the place of the head outputs, (layer, head, width);
-            None for zeros.
-        blocks: of `restart_blocks`.
+        OutputError: the folder holds something else.
     """
     module = model.module
-    layers, heads = head_grid(module)
-    gates = torch.ones(layers, heads, device=model.device)
-    ablated = np.empty((len(METRICS), len(fills), layers, heads, len(batch)), dtype=np.float32)
-    for mode, fill in enumerate(fills):
-        # The session is opened once and reads the gates anew in every pass.
-        with torch.no_grad(), hooked(module, gate_heads(gates, fill)):
-            with recording(module, blocks) as passes:
-                base = _score(model, batch, goals, labels)
-            for layer in range(layers):
-                with skipping(module, blocks, passes, layer):
-                    for head in range(heads):
-                        gates[layer, head] = 0
-                        ablated[:, mode, layer, head] = _score(model, batch, goals, labels)
-                        gates[layer, head] = 1
-    return [Scores(base[:, row], ablated[..., row]) for row in range(len(batch))]
+    own = every_head(module) if parts is None else list(parts)
+    # Refused before any work.
+    check_parts(module, own)
+    chosen = check_modes(modes, own)
+    asked = default_metrics(model, examples) if metrics is None else metrics
+    setting = settle(
+        model, examples, metrics=[asked] if isinstance(asked, str) else asked, target=target,
+        foil=foil, seed=seed, options={"modes": chosen},
+    )  # fmt: skip
+    heads = heads_of(module)
+    nulls = {
+        part.name: random_sets(part, heads, null_sets, seed)
+        for part in own if part.kind == "set" and not part.mlps and not part.layers
+    }  # fmt: skip
+    every = [*own, *(drawn for sets in nulls.values() for drawn in sets)]
+    scores = score(model, setting, every, modes=chosen, seed=seed, draws=draws, folder=folder)
+    return Ablation(
+        table=_table(setting, scores, chosen, own, nulls, seed),
+        provenance=setting.provenance,
+        ids=setting.ids,
+        units=setting.units,
+        parts=_described(own),
+        **_statistics(setting, scores, chosen, len(own)),
+    )
 
 
-def _score(model: Any, batch: Batch, goals: Sequence[Goal], labels: np.ndarray) -> np.ndarray:
-    """Target, and 1 or 0 for whether the label is predicted, from one pass: (metric, batch)."""
-    outputs: list[Tensor] = []
-    handle = model.module.register_forward_hook(lambda _, given, output: outputs.append(output[0]))
-    try:
-        target = measure(model, batch, goals)
-    finally:
-        handle.remove()
-    scores = np.full((len(METRICS), len(batch)), np.nan, dtype=np.float32)
-    scores[0] = target.cpu().numpy()
-    labelled = labels != UNLABELLED
-    if labelled.any():
-        predicted = outputs[-1].argmax(-1).cpu().numpy()
-        scores[1, labelled] = (predicted == labels)[labelled]
-    return scores
+def _described(parts: Sequence[Part]) -> pd.DataFrame:
+    return pd.DataFrame({
+        "part": [part.name for part in parts],
+        "kind": [part.kind for part in parts],
+        "layer": _whole([part.place[0] for part in parts]),
+        "head": _whole([part.place[1] for part in parts]),
+    })  # fmt: skip
+
+
+def _whole(numbers: list[int | None]) -> "pd.Series[Any]":
+    """Whole numbers, of a type that knows missing ones only where there are some."""
+    missing = any(number is None for number in numbers)
+    return pd.Series(numbers, dtype="Int64" if missing else "int64")
+
+
+def _statistics(setting: Setting, scores: Scores, modes: list[str], parts: int) -> dict[str, Any]:
+    names = [metric.name for metric in setting.metrics]
+    labels = [(metric.name, column) for metric in setting.metrics for column in metric.columns]
+    ablated = [
+        np.concatenate([scores.ablated[mode, name][:parts].mean(1) for name in names], axis=-1)
+        for mode in modes
+    ]
+    return {
+        "statistics": pd.DataFrame(labels, columns=["metric", "statistic"]),
+        "base": np.concatenate([scores.base[name] for name in names], axis=-1),
+        "ablated": np.stack(ablated),
+    }
+
+
+def _table(
+    setting: Setting,
+    scores: Scores,
+    modes: list[str],
+    parts: list[Part],
+    nulls: dict[str, list[Part]],
+    seed: int,
+) -> pd.DataFrame:
+    families = [
+        _with_nulls(
+            _family(setting, metric, scores, mode, parts, seed), metric, scores, mode, parts, nulls
+        )
+        for mode in modes for metric in setting.metrics
+    ]  # fmt: skip
+    table = pd.concat(families, ignore_index=True)
+    extra = [name for name in table if name not in COLUMNS]
+    return table[[*COLUMNS, *extra]]
+
+
+def _family(
+    setting: Setting, metric: Metric, scores: Scores, mode: str, parts: list[Part], seed: int
+) -> pd.DataFrame:
+    """All parts of one mode and metric; p-values are adjusted within each kind of part."""
+    described = _described(parts).assign(mode=mode, metric=metric.name)
+    rows = scores.ablated[mode, metric.name]
+    pieces = []
+    for kind in dict.fromkeys(part.kind for part in parts):
+        own = [index for index, part in enumerate(parts) if part.kind == kind]
+        found = differences(metric, scores.base[metric.name], rows[own], setting.units, seed)
+        pieces.append(found.set_axis(own))
+    return described.join(pd.concat(pieces))
+
+
+def _with_nulls(
+    table: pd.DataFrame,
+    metric: Metric,
+    scores: Scores,
+    mode: str,
+    parts: list[Part],
+    nulls: dict[str, list[Part]],
+) -> pd.DataFrame:
+    if not nulls:
+        return table
+    before = metric.of(scores.base[metric.name])
+    rows, start = scores.ablated[mode, metric.name], len(parts)
+    effects = {}
+    for name, sets in nulls.items():
+        drawn = metric.of(rows[start : start + len(sets)]).mean(-1) - before
+        start += len(sets)
+        effects[name] = (float(table.loc[table["part"] == name, "delta"].iloc[0]), drawn)
+    return with_null(table, effects)

@@ -65,9 +65,14 @@ def measure(model: Any, batch: Batch, goals: Sequence[Goal]) -> Tensor:
     Raises:
         AttributionError: a function returned anything but one number a text.
     """
+    return of_outputs(model, outputs_of(model, batch), batch, goals)
+
+
+def of_outputs(model: Any, outputs: Any, batch: Batch, goals: Sequence[Goal]) -> Tensor:
+    """The target of every text of a batch from what the module returned, shape (batch,)."""
     if goals[0].function is not None:
-        return applied(goals[0].function, outputs_of(model, batch), batch)
-    output = run(model, batch)
+        return applied(goals[0].function, outputs, batch)
+    output = outputs[0].float()
     if goals[0].reference is not None:
         return _closeness(output, batch, goals)
     return of_logits(model, predicting_logits(output, batch, goals), goals)

@@ -22,15 +22,20 @@ def output_weights(module: Any, site: Site) -> Tensor:
     Raises:
         CaptureError: no linear map reads the head outputs.
     """
-    if module not in _known:
-        _known[module] = _search(module)
-    part = _known[module].get(site)
+    part = projection_of(module, site)
     if part is None:
         raise CaptureError(
             f"No linear map reads the head outputs of {site}, so the contribution of a head is "
             "not defined; ask for head_output instead."
         )
     return _by_head(part, site.heads)
+
+
+def projection_of(module: Any, site: Site) -> Any | None:
+    """The module that reads the head outputs of a site as they are (of XLNet, the parameter)."""
+    if module not in _known:
+        _known[module] = _search(module)
+    return _known[module].get(site)
 
 
 def contribution(head_output: Tensor, weights: Tensor) -> Tensor:

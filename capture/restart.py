@@ -24,7 +24,7 @@ from .ways.trial import trial_of
 Passes = list[list[Any]]
 
 # What Python and torch raise where something is missing or of another shape.
-_MISSING = (RuntimeError, LookupError, AttributeError, TypeError, ValueError, CaptureError)
+MISSING = (RuntimeError, LookupError, AttributeError, TypeError, ValueError, CaptureError)
 
 
 def restart_blocks(module: Any) -> list[Any]:
@@ -77,14 +77,25 @@ def recording(module: Any, blocks: Sequence[Any]) -> Iterator[Passes]:
 
 
 @contextmanager
-def skipping(module: Any, blocks: Sequence[Any], passes: Passes, place: int) -> Iterator[None]:
+def skipping(
+    module: Any, blocks: Sequence[Any], passes: Passes, place: int, *, copies: int = 1
+) -> Iterator[None]:
     """Let the blocks before `place` return what was recorded.
 
     The measurement must be the recorded one: its n-th forward pass gets the n-th recording.
     Inside, one measurement may be repeated; the count starts anew after the last pass. A cache
     of keys and values that the model returns lacks what the skipped blocks would have written.
+
+    Args:
+        copies: how often the batch that runs repeats the recorded one (all texts, then all
+            again). Only the last of the skipped blocks repeats what it returns, as the model
+            must read nothing else; see `can_pack`.
     """
     count = -1
+    if copies > 1 and place:
+        passes = [
+            [*one[: place - 1], repeated(one[place - 1], copies), *one[place:]] for one in passes
+        ]
 
     def start(*_: object) -> None:
         nonlocal count
@@ -96,12 +107,25 @@ def skipping(module: Any, blocks: Sequence[Any], passes: Passes, place: int) -> 
     with ExitStack() as stack:
         stack.callback(module.register_forward_pre_hook(start).remove)
         for index, block in enumerate(blocks[:place]):
-            stack.callback(_restore, block, block.__dict__.get("forward"))
+            stack.callback(restore, block, block.__dict__.get("forward"))
             block.forward = stand_in(index)
         yield
 
 
-def _restore(block: Any, own_forward: Callable[..., Any] | None) -> None:
+def repeated(output: Any, copies: int) -> Any:
+    """What a block returned for a batch, for a batch that holds it several times."""
+    if isinstance(output, Tensor):
+        return output if output.dim() < 2 else output.repeat(copies, *[1] * (output.dim() - 1))
+    if hasattr(output, "_fields"):
+        return type(output)(*(repeated(part, copies) for part in output))
+    if isinstance(output, tuple | list):
+        return type(output)(repeated(part, copies) for part in output)
+    if isinstance(output, dict):
+        return type(output)({name: repeated(part, copies) for name, part in output.items()})
+    return output
+
+
+def restore(block: Any, own_forward: Callable[..., Any] | None) -> None:
     if own_forward is None:
         del block.forward
     else:
@@ -133,7 +157,7 @@ def _is_exact(module: Any, blocks: list[Any]) -> bool:
                         restarted = trial.run(module)
                 # Blocks may leave each other more than their output (a shared cache, say), and
                 # fail when it is missing. Such a model runs whole.
-                except _MISSING as error:
+                except MISSING as error:
                     if isinstance(error, torch.OutOfMemoryError):
                         raise
                     return False

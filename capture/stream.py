@@ -80,7 +80,7 @@ def run_batches(
             try:
                 outcome = run(collate(encodings, model))
             except (RuntimeError, MemoryError) as error:
-                if len(encodings) == 1 or not _is_out_of_memory(error):
+                if len(encodings) == 1 or not is_out_of_memory(error):
                     raise
                 middle = len(encodings) // 2
                 waiting += [encodings[middle:], encodings[:middle]]
@@ -90,7 +90,8 @@ def run_batches(
             yield outcome
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, so that a smaller batch may pass."""
     # On a CPU torch raises a plain RuntimeError.
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         "DefaultCPUAllocator" in str(error)

@@ -1,6 +1,6 @@
 """Intervals for many cells at once, from one set of bootstrap draws."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -46,6 +46,27 @@ def bootstrap_ratio(
         # One unit resampled is itself every time: no interval, not one of no width.
         low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     return estimate.reshape(shape), low.reshape(shape), high.reshape(shape)
+
+
+def bootstrap_of(
+    statistic: Callable[[np.ndarray], np.ndarray], units: int, *, seed: int, draws: int = DRAWS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile bootstrap interval over units of any statistic.
+
+    The draws are those of `bootstrap_ratio`. A draw in which a cell is NaN does not count for it.
+
+    Args:
+        statistic: of (draw, unit), how often each draw contains each unit: (draw, …).
+
+    Returns:
+        Lower and upper end of the 95 % interval, each (…).
+    """
+    samples = np.concatenate([statistic(weights) for weights in _weights(units, draws, seed)])
+    edge = (1 - LEVEL) / 2
+    low, high = _percentiles(samples, [edge, 1 - edge])
+    if units < 2:
+        low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
+    return low, high
 
 
 def wilson(successes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

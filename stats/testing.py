@@ -1,6 +1,6 @@
 """Paired tests by sign-flips, and correction for many looks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy.stats import false_discovery_control
@@ -58,6 +58,32 @@ def max_t(differences: np.ndarray, *, seed: int) -> np.ndarray:
     return ((reached + 1) / (FLIPS + 1)).reshape(shape)
 
 
+def exchange_max_t(
+    statistic: Callable[[np.ndarray], np.ndarray], units: int, *, seed: int, flips: int = FLIPS
+) -> np.ndarray:
+    """`max_t` for a difference that is no sum over units, such as one of two correlations.
+
+    The two sides of random units are exchanged. Cells are compared in the standard deviation
+    of their own differences under exchange, which for sums over units is what `max_t` does.
+    Cells whose difference is 0, or never another, get 1.
+
+    Args:
+        statistic: of (flip, unit), True where the sides are exchanged: differences (flip, cell).
+
+    Returns:
+        (cell,), two-sided adjusted p-values.
+    """
+    observed = statistic(np.zeros((1, units), dtype=bool))[0]
+    drawn = np.concatenate([statistic(signs < 0) for signs in _signs(units, seed, flips)])
+    # Not defined, as the correlation of a constant: no candidate for the largest.
+    drawn = np.nan_to_num(drawn)
+    size = np.sqrt((drawn**2).mean(0))
+    drawn = np.abs(np.divide(drawn, size, out=np.zeros_like(drawn), where=size > 0))
+    own = np.abs(np.divide(observed, size, out=np.zeros_like(observed), where=size > 0))
+    reached = (drawn.max(1, keepdims=True) >= own - 1e-9).sum(0)
+    return np.where(np.isnan(observed), np.nan, (reached + 1) / (flips + 1))
+
+
 def holm(p_values: np.ndarray) -> np.ndarray:
     """Holm's step-down adjusted p-values (Holm 1979); NaN stays NaN and is not counted."""
     p = np.asarray(p_values, dtype=float)
@@ -79,9 +105,9 @@ def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def _signs(units: int, seed: int) -> Iterator[np.ndarray]:
-    """Blocks of random signs, FLIPS rows in all."""
+def _signs(units: int, seed: int, flips: int = FLIPS) -> Iterator[np.ndarray]:
+    """Blocks of random signs, `flips` rows in all."""
     generator = np.random.default_rng(seed)
-    size = max(1, min(FLIPS, _BLOCK // units))
-    for start in range(0, FLIPS, size):
-        yield generator.choice(np.array([-1.0, 1.0]), size=(min(size, FLIPS - start), units))
+    size = max(1, min(flips, _BLOCK // units))
+    for start in range(0, flips, size):
+        yield generator.choice(np.array([-1.0, 1.0]), size=(min(size, flips - start), units))
