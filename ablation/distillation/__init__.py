@@ -1,0 +1,1 @@
+"""Which heads of a teacher its student kept."""

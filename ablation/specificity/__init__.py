@@ -1,0 +1,1 @@
+"""Which behaviours a part of a model is for."""
