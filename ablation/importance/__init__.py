@@ -4,13 +4,20 @@ from .analysis import Importance, importance, normalised
 from .gradients import gate_gradients, head_importance, signed_gradients
 from .loss import LossGoal, losses
 from .methods import AGAINST, METHODS, Method
+from .prediction import FirstOrder, first_order
+from .question import Criterion, Question, ask
 
 __all__ = [
     "AGAINST",
     "METHODS",
+    "Criterion",
+    "FirstOrder",
     "Importance",
     "LossGoal",
     "Method",
+    "Question",
+    "ask",
+    "first_order",
     "gate_gradients",
     "head_importance",
     "importance",

@@ -1,7 +1,6 @@
 """The importance of every head of a model, with intervals."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ...attribution.goals import Function
-from ...corpora import Example, Examples
-from ...errors import AttributionError, BertologyError
+from ...corpora import Examples
 from ...results import Result
 from ...stats import bootstrap_ratio, is_descriptive
-from ..knockout import head_grid
-from ..setting import Setting, settle, sums_of_units
-from .gradients import positions_read
-from .loss import loss_goal, refuse_lossless
-from .methods import AGAINST, METHODS, Method
+from .question import Criterion, Question, ask
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,91 +70,26 @@ def importance(
         AttributionError: the target does not suit the model, no example can be used, or relevance
             is not conserved.
     """
-    own = _checked(method, against, batch_size, target, foil)
-    head_grid(model.module)
-    if against == "loss":
-        refuse_lossless(model, examples.examples)
-    options = {} if method == "example" and against == "target" else {
-        "method": method, "against": against, "batch_size": batch_size}  # fmt: skip
-    if against == "loss" and len(model.labels) > 1:
-        target = "label"
-    setting = settle(model, examples, target=target, foil=foil, seed=seed, options=options)
-    if against == "loss":
-        setting = _with_losses(model, setting)
-    batches = {"batch_size": batch_size} if own.batches else {}
-    values = own.run(model, setting.encodings, setting.goals, seed=seed, **batches)
+    criterion = Criterion(method, against, batch_size)
+    question = ask(model, examples, criterion, target=target, foil=foil, seed=seed)
+    values = question.values(model, seed)
     return Importance(
-        table=_table(own, values, setting, batch_size, seed).assign(
-            method=method, against=against if own.loss else ""
-        ),
-        provenance=setting.provenance,
-        ids=setting.ids,
+        table=_table(question, values, seed),
+        provenance=question.provenance,
+        ids=question.ids,
         per_example=values,
     )
 
 
-def _checked(
-    method: str, against: str, batch_size: int | None, target: Any, foil: str | None
-) -> Method:
-    if method not in METHODS:
-        raise BertologyError(
-            f"The importance {method!r} does not exist; choose one of {', '.join(METHODS)}."
-        )
-    own = METHODS[method]
-    if against not in AGAINST:
-        raise BertologyError(f"against is {against!r}; choose {' or '.join(AGAINST)}.")
-    if against == "loss" and not own.loss:
-        takers = ", ".join(name for name, other in METHODS.items() if other.loss)
-        raise BertologyError(
-            f"The importance {method!r} is not a gradient of the loss; leave against out, or "
-            f"choose one of {takers}."
-        )
-    if against == "loss" and (target is not None or foil is not None):
-        raise BertologyError(
-            f"target={target!r}, foil={foil!r} were given with against='loss', which is the loss "
-            "of the answer that the data give; leave them out."
-        )
-    if own.batches != (batch_size is not None) or (batch_size is not None and batch_size < 1):
-        raise BertologyError(
-            f"batch_size is {batch_size!r} with the importance {method!r}; 'batch' needs it, at "
-            "least 1, because the result depends on it, and no other importance takes it."
-        )
-    return own
-
-
-def _with_losses(model: Any, setting: Setting) -> Setting:
-    """The setting with loss goals, without the examples whose answer is not known."""
-    rows = zip(setting.encodings, setting.goals, setting.examples, strict=True)
-    found = [(loss_goal(model, *row), row) for row in rows]
-    lost = [(goal, row[2].id) for goal, row in found if isinstance(goal, str)]
-    kept = [number for number, (goal, _) in enumerate(found) if not isinstance(goal, str)]
-    if not kept:
-        raise AttributionError(
-            f"None of the {len(found)} examples has a loss: of {lost[0][1]!r}, {lost[0][0]}. Give "
-            "examples whose answer is known, or take the target (against='target')."
-        )
-    examples: list[Example] = [setting.examples[number] for number in kept]
-    skipped = [*setting.provenance.skipped, *([name, reason] for reason, name in lost)]
-    return replace(
-        setting,
-        encodings=[setting.encodings[number] for number in kept],
-        goals=[goal for goal, _ in found if not isinstance(goal, str)],
-        examples=examples,
-        units=setting.units[kept],
-        provenance=replace(setting.provenance, skipped=skipped, sentences=len(kept)),
-    )
-
-
-def _table(
-    own: Method, values: np.ndarray, setting: Setting, batch_size: int | None, seed: int
-) -> pd.DataFrame:
-    if own.texts:
-        units = _joined(setting.units, batch_size or 1)
-        mean, low, high = _means(own, values, setting, units, seed)
+def _table(question: Question, values: np.ndarray, seed: int) -> pd.DataFrame:
+    criterion = question.criterion
+    mean = question.means(values)
+    low = high = np.full_like(mean, np.nan)
+    n, descriptive = 0, False
+    if criterion.own.texts:
+        units = joined(question.units, criterion.batch_size or 1)
+        _, low, high = bootstrap_ratio(*question.sums(values, units), seed=seed)
         n, descriptive = len(values), bool(is_descriptive(len(values), len(np.unique(units))))
-    else:
-        mean, n, descriptive = values[0].astype(float), 0, False
-        low = high = np.full_like(mean, np.nan)
     layers, heads = np.indices(mean.shape)
     return pd.DataFrame({
         "layer": layers.ravel(),
@@ -171,18 +100,9 @@ def _table(
         "n": n,
         "normalised": normalised(mean).ravel(),
         "descriptive": descriptive,
+        "method": criterion.method,
+        "against": criterion.against if criterion.own.loss else "",
     })  # fmt: skip
-
-
-def _means(
-    own: Method, values: np.ndarray, setting: Setting, units: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    sums, counts = sums_of_units(values, units)
-    if own.positions:
-        read = positions_read(setting.encodings, setting.goals, values.shape[1])
-        positions, _ = sums_of_units(read[..., None], units)
-        counts = np.broadcast_to(positions, sums.shape)
-    return bootstrap_ratio(sums, counts, seed=seed)
 
 
 def normalised(values: np.ndarray) -> np.ndarray:
@@ -191,7 +111,7 @@ def normalised(values: np.ndarray) -> np.ndarray:
     return np.divide(values, norms, out=np.zeros_like(values), where=norms > 0)
 
 
-def _joined(units: Sequence[int] | np.ndarray, batch_size: int) -> np.ndarray:
+def joined(units: np.ndarray, batch_size: int) -> np.ndarray:
     """(example,), the unit of each, where units that share a batch are one.
 
     The examples of a batch have one value, so they cannot be resampled apart.

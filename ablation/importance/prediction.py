@@ -5,16 +5,103 @@ the size of this prediction (Michel et al. 2019, section 4.1). Here it keeps its
 against the change that was measured.
 """
 
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from ...stats import DRAWS, bootstrap_ratio, is_descriptive, kendall_tau_b
-from ..setting import sums_of_units
+from ...attribution.goals import Function
+from ...corpora import Examples
+from ...errors import ModelError
+from ...results import Result
+from ...stats import bootstrap_of, bootstrap_ratio, is_descriptive, kendall_tau_b
+from ..parts import every_head
+from ..scoring import score
+from ..setting import settle, sums_of_units
+from .gradients import signed_gradients
+from .question import Criterion, ask
 
 STATISTICS = ("pearson", "spearman", "kendall")
 #: `signed`: mean prediction and mean effect; `absolute`: the means of their sizes.
 COMPARED = ("signed", "absolute")
+
+
+@dataclass(frozen=True, repr=False)
+class FirstOrder(Result):
+    """What the gradients foretell of removing each head, and what removing it did.
+
+    `table` has one row per comparison and statistic: `compared` (`signed`, mean changes;
+    `absolute`, means of their sizes), `statistic` (`pearson`, `spearman`, `kendall`) over the
+    `heads`, its `value` with a 95 % interval over units, `n` examples.
+    """
+
+    heads: pd.DataFrame
+    """`layer,head,predicted,predicted_low,predicted_high,measured,measured_low,measured_high,n`:
+    mean changes of the score, with 95 % intervals over units."""
+    ids: np.ndarray
+    """(example,)"""
+    predicted: np.ndarray
+    """(example, layer, head), −∂score/∂ξ."""
+    measured: np.ndarray
+    """(example, layer, head), the score without the head minus that of the intact model."""
+
+
+def first_order(
+    model: Any,
+    examples: Examples,
+    *,
+    against: str = "target",
+    target: str | Function | None = None,
+    foil: str | None = None,
+    seed: int = 0,
+    folder: str | Path | None = None,
+) -> FirstOrder:
+    """Predict the effect of zero-ablating every head, and measure it, on the same examples.
+
+    Args:
+        against: the score: the `target`, or the `loss` (of a masked language model only the
+            target).
+        target: see `bertology.attribution.prepare`; so `foil`.
+        folder: where finished batches are kept, so that a run that was stopped goes on.
+
+    Raises:
+        As `importance`.
+    """
+    if against == "loss" and model.task == "masked-lm":
+        raise ModelError(
+            f"{model.name} is a masked language model, whose loss is measured behind other masks "
+            "than its gradient is taken at; take the target (against='target')."
+        )
+    question = ask(
+        model, examples, Criterion("example", against), target=target, foil=foil, seed=seed
+    )
+    setting = settle(model, examples, metrics=(against,), target=target, foil=foil, seed=seed)
+    parts = every_head(model.module)
+    scores = score(model, setting, parts, modes=("zero",), seed=seed, folder=folder)
+    predicted = -signed_gradients(model, question.encodings, question.goals)
+    (base,), without = (
+        _means(rows) for rows in (scores.base[against][None], scores.ablated["zero", against][:, 0])
+    )
+    place = {id(example): row for row, example in enumerate(setting.examples)}
+    rows = [place[id(example)] for example in question.examples]
+    measured = (without - base).T[rows].reshape(predicted.shape)
+    return FirstOrder(
+        table=agreement_table(predicted, measured, question.units, seed),
+        provenance=question.provenance,
+        heads=head_table(predicted, measured, question.units, seed),
+        ids=question.ids,
+        predicted=predicted,
+        measured=measured,
+    )
+
+
+def _means(rows: np.ndarray) -> np.ndarray:
+    """(…, example) of sums and counts (…, example, 2)."""
+    return rows[..., 0] / rows[..., 1]
 
 
 def agreement_table(
@@ -34,9 +121,9 @@ def agreement_table(
         pair = [predicted, measured] if compared == "signed" else [abs(predicted), abs(measured)]
         sums = [sums_of_units(each.reshape(len(each), -1), units) for each in pair]
         (first, counts), (second, _) = sums
-        drawn = _correlations(first, second, counts, _draws(len(counts), seed))
-        whole = _correlations(first, second, counts, np.ones((1, len(counts))))[0]
-        low, high = _interval(drawn, len(counts))
+        of_draws = partial(_correlations, first, second, counts)
+        whole = of_draws(np.ones((1, len(counts))))[0]
+        low, high = bootstrap_of(of_draws, len(counts), seed=seed)
         rows += [
             (compared, name, whole[at], low[at], high[at]) for at, name in enumerate(STATISTICS)
         ]
@@ -65,12 +152,6 @@ def head_table(
     return pd.DataFrame(columns).assign(n=len(predicted))
 
 
-def _draws(units: int, seed: int) -> np.ndarray:
-    """How often each draw has each unit: (draw, unit)."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(units, np.full(units, 1 / units), size=DRAWS).astype(float)
-
-
 def _correlations(
     first: np.ndarray, second: np.ndarray, counts: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
@@ -89,10 +170,3 @@ def _pearson(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     one, other = (each - each.mean(1, keepdims=True) for each in (one, other))
     size = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return np.divide((one * other).sum(1), size, out=np.full(len(size), np.nan), where=size > 0)
-
-
-def _interval(drawn: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
-    if units < 2:
-        return np.full(drawn.shape[1], np.nan), np.full(drawn.shape[1], np.nan)
-    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
-    return low, high
