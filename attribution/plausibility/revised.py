@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 import numpy as np
 import pandas as pd
 
+from ...stats import max_t
 from ..means import mean_over_units
 
 
@@ -45,7 +46,8 @@ def moved_evidence(
 
     Returns:
         `score,mean,ci_low,ci_high,n,baseline,difference,difference_low,difference_high,
-        descriptive`; `difference` = share − baseline, paired.
+        p_adjusted,descriptive`; `difference` = share − baseline, paired. `p_adjusted`: two-sided
+        sign-flips of units, with max-T over the scores; NaN where there is too little data.
     """
     names = list(dict.fromkeys(name for own in scores for name in own))
     shares = np.full((len(scores), len(names), 2), np.nan)
@@ -57,10 +59,15 @@ def moved_evidence(
             if size.sum() > 0:
                 shares[number, place] = size[marked].sum() / size.sum(), marked.mean()
     means = mean_over_units(shares, units, seed)
-    gains = mean_over_units(shares[..., 0] - shares[..., 1], units, seed)
+    differences = shares[..., 0] - shares[..., 1]
+    gains = mean_over_units(differences, units, seed)
+    of_unit = np.unique(np.asarray(units), return_inverse=True)[1]
+    sums = np.zeros((of_unit.max() + 1, len(names)))
+    np.add.at(sums, of_unit, np.nan_to_num(differences))
     return pd.DataFrame({
         "score": names, "mean": means.mean[:, 0], "ci_low": means.low[:, 0],
         "ci_high": means.high[:, 0], "n": means.n[:, 0], "baseline": means.mean[:, 1],
         "difference": gains.mean, "difference_low": gains.low, "difference_high": gains.high,
+        "p_adjusted": np.where(gains.descriptive, np.nan, max_t(sums, seed=seed)),
         "descriptive": gains.descriptive,
     })  # fmt: skip

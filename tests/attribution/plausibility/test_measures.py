@@ -88,3 +88,19 @@ def test_evidence_on_revised_words() -> None:
     # Absolute scores: 3 of 6, and 6 of 8.
     assert table.loc["signed", "mean"] == pytest.approx((3 / 6 + 6 / 8) / 2)
     assert table.loc["signed", "baseline"] == pytest.approx((1 / 4 + 1 / 2) / 2)
+    assert table["p_adjusted"].tolist() == [pytest.approx(1 / 10_001), 1, pytest.approx(1 / 10_001)]
+
+
+def test_the_reviews_of_a_pair_are_one_unit() -> None:
+    """20 pairs of one and the same gain are 20 draws, not 40; below 30 texts there is no p."""
+    revised = [marks("0100")] * 40
+    gains = [np.array([1.0, 5.0 if n // 2 < 15 else 0.1, 1.0, 1.0]) for n in range(40)]
+    scores = [{"often": own} for own in gains]
+    pairs = moved_evidence(scores, revised, [n // 2 for n in range(40)], seed=0).loc[0]
+    texts = moved_evidence(scores, revised, range(40), seed=0).loc[0]
+    assert pairs["difference"] == pytest.approx(texts["difference"])
+    assert texts["p_adjusted"] < pairs["p_adjusted"] < 0.05
+    width = pairs["difference_high"] - pairs["difference_low"]
+    assert width > 1.2 * (texts["difference_high"] - texts["difference_low"])
+    few = moved_evidence(scores[:28], revised[:28], [n // 2 for n in range(28)], seed=0).loc[0]
+    assert few["descriptive"] and np.isnan(few["p_adjusted"])
