@@ -1,4 +1,4 @@
-"""Examples in the tiny models' vocabulary, and where each family keeps its output projection."""
+"""Examples in the tiny models' vocabulary, output projections by family, a hand-made model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,13 @@ import torch
 
 from bertology.corpora import Example, Examples
 from bertology.corpora.text import text_to_sentence
+
+#: The coordinate of the last hidden state that heads write into.
+WRITTEN = 31
+#: One that does not reach the target.
+UNREAD = 30
+#: Id of the word w0.
+FIRST = 8
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +52,55 @@ def output_slice() -> Callable[[Any, str, int, int], torch.Tensor]:
         return module.base_model.encoder.layer[layer].attention.output.dense.weight.data[:, place]
 
     return find
+
+
+def silence(block: Any) -> None:
+    """A GPT-2 block that adds nothing, with identities for norms."""
+    block.ln_1 = block.ln_2 = torch.nn.Identity()
+    for part in (block.attn.c_attn, block.attn.c_proj, block.mlp.c_proj):
+        part.weight.data.zero_()
+        part.bias.data.zero_()
+
+
+@pytest.fixture
+def additive(tiny_model: Callable[..., Any]) -> Any:
+    """GPT-2 without norms, in whose last layer every token attends to itself alone.
+
+    There heads 0, 1 and 2 add 1, b and c to one coordinate, b and c being features of the word:
+    w0 has (2, 3), w1 (2, −3), w2 (−2, 3) and w3 (−2, −3). Head 3 of each layer writes into a
+    coordinate that nobody reads; all other heads add nothing.
+    """
+    model = tiny_model("gpt2", "encoder")
+    module = model.module
+    for block in module.h:
+        silence(block)
+    module.ln_f = torch.nn.Identity()
+    words, places = module.wte.weight.data, module.wpe.weight.data
+    words.zero_()
+    places.zero_()
+    places[:8, :8] = torch.eye(8)
+    for number, (b, c) in enumerate([(2, 3), (2, -3), (-2, 3), (-2, -3)]):
+        words[FIRST + number, 8:11] = torch.tensor([1.0, b, c])
+    for block in module.h:
+        block.attn.c_attn.weight.data[:8, 88] = 1
+        block.attn.c_proj.weight.data[24, UNREAD] = 1
+    attention = module.h[2].attn
+    for head in range(3):
+        first = 8 * head
+        attention.c_attn.weight.data[:8, first : first + 8] = 30 * torch.eye(8)
+        attention.c_attn.weight.data[:8, 32 + first : 40 + first] = 30 * torch.eye(8)
+        attention.c_attn.weight.data[8 + head, 64 + first] = 1
+        attention.c_proj.weight.data[first, WRITTEN] = 1
+    return model
+
+
+@pytest.fixture(scope="session")
+def texts() -> Callable[..., Examples]:
+    """Examples of the given texts."""
+
+    def make(*given: str, labels: tuple[str | None, ...] = ()) -> Examples:
+        sentences = [text_to_sentence(text, id=f"s{n}") for n, text in enumerate(given)]
+        rows = zip(sentences, labels or [None] * len(given), strict=True)
+        return Examples("texts", tuple(Example(one, label=own) for one, own in rows), "0" * 64)
+
+    return make
