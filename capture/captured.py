@@ -1,5 +1,6 @@
 """What capturing keeps of one text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,8 @@ class Part:
     layers: tuple[int, ...]
     """The layers that axis 0 of every array stands for."""
     heads: tuple[int, ...]
-    """The heads that the axis `head` stands for."""
+    """The heads that the axis `head` stands for; where layers differ in their heads (pruned
+    models), arrays are NaN at those that a layer does not have."""
     queries: tuple[int, ...]
     """The positions that the axis `query` stands for."""
     keys: tuple[str, ...]
@@ -136,6 +138,17 @@ def part_of(parts: tuple[Part, ...], stack: str, kind: str) -> Part:
             return part
     there = ", ".join(f"({part.stack!r}, {part.kind!r})" for part in parts)
     raise CaptureError(f"There is no part ({stack!r}, {kind!r}); captured were {there}.")
+
+
+def stacked(layers: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays of the layers on a new first axis, with NaN for heads that a layer does not have."""
+    shapes = [layer.shape for layer in layers]
+    if len(set(shapes)) == 1:
+        return np.stack(layers)
+    whole = np.full((len(layers), *np.max(shapes, axis=0)), np.nan, dtype=layers[0].dtype)
+    for row, layer in zip(whole, layers, strict=True):
+        row[tuple(slice(size) for size in layer.shape)] = layer
+    return whole
 
 
 def _shapes(holder: Part | Captured, names: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..corpora import Sentence
 from ..errors import CaptureError
-from .captured import Part, part_of
+from .captured import Part, part_of, stacked
 from .hooked import hooked
 from .session import Event, Hook
 from .sites import Site
@@ -161,10 +161,10 @@ def _stitched(
                 stack,
                 kind,
                 tuple(site.layer for site in here),
-                tuple(range(here[0].heads)) if heads is None else tuple(heads),
+                tuple(range(max(site.heads for site in here))) if heads is None else tuple(heads),
                 tuple(range(maps[0].shape[1])),
                 keys,
-                attention=np.stack(maps),
+                attention=stacked(maps),
             )
         )
     text = model.tokenizer.decode(ids[first:], skip_special_tokens=True)

@@ -14,7 +14,7 @@ from ..corpora.align import misfit
 from ..corpora.text import text_to_sentence
 from ..errors import CaptureError
 from .batch import Batch
-from .captured import AT_SITES, QUANTITIES, Captured, Part
+from .captured import AT_SITES, QUANTITIES, Captured, Part, stacked
 from .finite import refuse_infinite
 from .hidden import hidden_states
 from .hooked import hooked
@@ -281,15 +281,17 @@ class _BatchCapture:
         arrays = {}
         for name, place in places.items():
             if name in self.keep.what:
-                arrays[name] = np.stack([self.kept[name, site][i][place] for site in sites])
-                refuse_infinite(arrays[name][None], sites, [encoding])
+                layers = [self.kept[name, site][i][place] for site in sites]
+                for site, layer in zip(sites, layers, strict=True):
+                    refuse_infinite(layer[None, None], [site], [encoding])
+                arrays[name] = stacked(layers)
         reads_target = target is not None and first.stack == "decoder" and first.kind == "self"
         tokens = target.tokens if target is not None and reads_target else encoding.tokens
         return Part(
             stack=first.stack,
             kind=first.kind,
             layers=tuple(site.layer for site in sites),
-            heads=self.keep.heads or tuple(range(first.heads)),
+            heads=self.keep.heads or tuple(range(max(site.heads for site in sites))),
             queries=tuple(chosen),
             keys=first.key_labels(queries, len(own))[: len(own) - keys] + tokens,
             **arrays,

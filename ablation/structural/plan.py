@@ -121,6 +121,13 @@ def _refuse_all(
                 f"All {total} heads ({' '.join(place)}) of {type(module).__name__} would be "
                 "removed; keep at least one."
             )
+        if place == ("decoder", "self") and len(chosen.get(here[0], ())) == here[0].heads:
+            # From a layer without heads it would read the length 0.
+            raise CaptureError(
+                f"All {here[0].heads} heads of {here[0]}, the first layer that is left, would be "
+                "removed; a decoder reads the length of its cache there: keep one, or remove the "
+                "layer."
+            )
 
 
 def _entries(module: Any, chosen: Mapping[Site, list[int]]) -> list[dict[str, Any]]:

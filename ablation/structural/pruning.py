@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ...capture import Event, Hook, find_sites, hooked
+from ...capture import Event, Hook, hooked
 from ...capture.blocks import hidden_of, replaced
 from ...capture.mode import trial_mode
 from ...capture.ways.trial import trial_of
 from ...errors import ModelError
 from ...models import LoadedModel
 from ...models.pruned import plan_of
-from ...models.pruned_surgery import KEY, shrink
+from ...models.pruned_surgery import shrink
 from .plan import Heads, Layers, planned
 
 _TOLERANCE = 1e-5
