@@ -87,6 +87,7 @@ def explain(
     *,
     target: str | Function | None = None,
     foil: str | None = None,
+    quantity: str = "logit",
     unit: str = "word",
     names: Sequence[str] = SCORES,
     declared: Declaration | None = None,
@@ -98,7 +99,7 @@ def explain(
     Examples that cannot be explained are left out, with the reason (see `prepare_examples`).
 
     Args:
-        target, foil: see `prepare`.
+        target, foil, quantity: see `prepare`.
         unit: what is scored, `word` or `token`.
         names: the scores, some of `scores.AVAILABLE`, with those that the verdict is about.
         declared: what the verdict is to test; the defaults of `Declaration` unless given.
@@ -111,11 +112,10 @@ def explain(
     """
     own = declared or Declaration()
     check(unit, names, own)
-    prepared = prepare_examples(model, examples, target=target, foil=foil, seed=seed)
+    asked: dict[str, Any] = {"target": target, "foil": foil, "quantity": quantity, "seed": seed}
+    prepared = prepare_examples(model, examples, **asked)
     if scored is None:
-        scored = score_examples(
-            model, examples, target=target, foil=foil, unit=unit, names=names, seed=seed
-        )
+        scored = score_examples(model, examples, unit=unit, names=names, **asked)
     scores = scored.of(prepared)
     units = units_of([e.sentence for e in prepared.encodings], examples.unit)
     evidence, chosen = text_evidence(model, prepared, scores, units, own, seed=seed)

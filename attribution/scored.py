@@ -57,6 +57,7 @@ def score_examples(
     *,
     target: str | Function | None = None,
     foil: str | None = None,
+    quantity: str = "logit",
     unit: str = "word",
     names: Sequence[str] = SCORES,
     seed: int = 0,
@@ -69,7 +70,9 @@ def score_examples(
         AttributionError: see `prepare` and `score_all`; or no example is left.
         CaptureError: the model's attention cannot be captured.
     """
-    prepared = prepare_examples(model, examples, target=target, foil=foil, seed=seed)
+    prepared = prepare_examples(
+        model, examples, target=target, foil=foil, quantity=quantity, seed=seed
+    )
     scores, checks = score_all(model, prepared, unit=unit, names=names, seed=seed)
     return Scored(
         table=_score_table(prepared, scores),
@@ -83,7 +86,7 @@ def score_examples(
         ),
         provenance=provenance(
             model, examples, seed=seed, skipped=prepared.skipped, target=function_name(target),
-            foil=foil, scored=unit, scores=list(names),
+            foil=foil, quantity=quantity, scored=unit, scores=list(names),
         ),
     )  # fmt: skip
 
@@ -94,6 +97,7 @@ def prepare_examples(
     *,
     target: str | Function | None = None,
     foil: str | None = None,
+    quantity: str = "logit",
     seed: int = 0,
 ) -> Prepared:
     """`prepare`, which leaves out what the model cannot read and constant targets, and examples
@@ -109,7 +113,7 @@ def prepare_examples(
         raise AttributionError(
             f"None of the {len(examples)} examples can be explained: {reasons[0]}."
         )
-    prepared = prepare(model, own, target=target, foil=foil, seed=seed)
+    prepared = prepare(model, own, target=target, foil=foil, quantity=quantity, seed=seed)
     skipped = [
         [example.id, reason]
         for example, reason in zip(examples.examples, reasons, strict=True)

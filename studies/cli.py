@@ -22,6 +22,7 @@ from .options import (
     Model,
     OptionalModel,
     Out,
+    Quantity,
     Resume,
     Revision,
     Seed,
@@ -269,6 +270,7 @@ def explain(
     data: Data,
     target: Target = None,
     foil: Foil = None,
+    quantity: Quantity = "logit",
     columns: Columns = None,
     unit: Annotated[str, typer.Option(help="What gets a score: word or token.")] = "word",
     declare: Annotated[
@@ -312,7 +314,7 @@ def explain(
     loading = commands.Loading(device, revision, dtype, adapter, gguf_file, trust_remote_code)
     common = commands.Common("explain", model, out, seed, loading, limit, resume)
     choices = explain_command.ExplainChoices(
-        data, columns, target, foil, unit, declare, other_seeds, heads
+        data, columns, target, foil, quantity, unit, declare, other_seeds, heads
     )
     explain_command.explain_command(common, choices)
 

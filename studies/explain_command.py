@@ -24,7 +24,7 @@ from ..attribution import (
 )
 from ..attribution.explain import check
 from ..attribution.scores import SCORES
-from ..attribution.verdict import drawn
+from ..attribution.verdict import drawn, part_of
 from ..corpora import Examples, corpus_of, read_examples
 from ..errors import BertologyError
 from ..models import LoadedModel
@@ -43,6 +43,7 @@ class ExplainChoices:
     columns: str | None
     target: str | None
     foil: str | None
+    quantity: str
     unit: str
     declare: str | None
     other_seeds: str | None
@@ -98,7 +99,10 @@ def explain_command(common: Common, choices: ExplainChoices) -> None:
     settings = {name: value for name, value in asdict(choices).items() if name != "heads"}
     run = common.open(model, **settings | {"data": str(choices.data)},
                       data_sha256=examples.sha256)  # fmt: skip
-    target: dict[str, Any] = {"target": choices.target, "foil": choices.foil, "seed": common.seed}
+    target: dict[str, Any] = {
+        "target": choices.target, "foil": choices.foil, "quantity": choices.quantity,
+        "seed": common.seed,
+    }  # fmt: skip
     scored = run.result("scores", Scored, partial(
         score_examples, model, examples, unit=choices.unit, names=names, **target
     ))  # fmt: skip
@@ -116,7 +120,7 @@ def explain_command(common: Common, choices: ExplainChoices) -> None:
     verdict = explanation.verdict(needed, found)
     written += _write_verdict(run, needed, found, verdict)
     if choices.heads:
-        part = drawn(examples, declared.texts, common.seed)
+        part = part_of(examples, drawn(model, examples, declared.texts, **target).kept)
         written.append(_write_heads(run, model, part, explanation, choices, target))
     finish(run, written, _notes(explanation, needed))
     for claim in verdict.claims:
@@ -164,12 +168,16 @@ def _write_heads(
     choices: ExplainChoices,
     target: dict[str, Any],
 ) -> Path:
-    """The table of heads, on the texts that other attention is tried on."""
+    """The table of heads, on the texts that other attention is tried on.
+
+    Importance and ablation are of the logit whatever the quantity.
+    """
     declared, seed = choices.declared(), target["seed"]
+    logit = {name: value for name, value in target.items() if name != "quantity"}
     compute: dict[str, tuple[Any, Callable[[], Any]]] = {
         "heads": (HeadAnalysis, partial(analyse_heads, model, corpus_of(part), (), seed=seed)),
-        "importance": (Importance, partial(importance, model, part, **target)),
-        "ablation": (Ablation, partial(ablate, model, part, modes=("zero",), **target)),
+        "importance": (Importance, partial(importance, model, part, **logit)),
+        "ablation": (Ablation, partial(ablate, model, part, modes=("zero",), **logit)),
         "head_maps": (HeadMaps, partial(
             head_maps, model, part, declared=declared, unit=choices.unit, **target
         )),

@@ -60,6 +60,13 @@ Target = Annotated[
         "[default: what the model predicts]"
     ),
 ]
+Quantity = Annotated[
+    str,
+    typer.Option(
+        help="What is explained of the class or token: its logit, its probability, or its margin "
+        "over the best other one."
+    ),
+]
 Foil = Annotated[
     str | None, typer.Option(help="Class or token to contrast with: a difference of logits.")
 ]

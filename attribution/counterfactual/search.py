@@ -27,10 +27,10 @@ from .reading import largest_divergence, map_divergence, mean_over_rows, read_at
 
 EPSILONS = (0.005, 0.01, 0.02, 0.05, 0.1)
 SCOPES = ("all", "layer")
-#: Steps of each start, and starts of each search.
-STEPS, RESTARTS = 100, 2
-#: Of Adam; weight of the output's excess over ε.
-RATE, PENALTY = 0.1, 500.0
+#: Steps of each start, and starts of each search at most.
+STEPS, RESTARTS = 60, 2
+#: Of Adam at the first and at the last step; weight of the output's excess over ε.
+RATE, LAST_RATE, PENALTY = 1.0, 0.1, 500.0
 #: Weight of the least attended key in the first start and in the second, where the observed
 #: attention has the rest; standard deviation of the logits of further ones.
 FARTHEST, NEAR, FAR = 0.99, 0.05, 3.0
@@ -81,14 +81,14 @@ def search_alternatives(
     through counts for every ε that it keeps. The first start is the observed attention with nearly
     all weight moved to the least attended key of each row, which is as far as can be; the second
     with a little moved there, since the divergence has as many local maxima as keys; further ones
-    are random. The observed attention is a candidate, so that a
-    failed search gives 0. What is found is a lower bound: a search that fails does not
-    show that there is no other attention.
+    are random. A text gets another start only while nothing was found for its smallest ε. The
+    observed attention is a candidate, so that a failed search gives 0. What is found is a lower
+    bound: a search that fails does not show that there is no other attention.
 
     Args:
         scopes: `all` layers, each `layer` (a search for each), or both.
         epsilons: how far the output may move (see `outputs.output_metric`).
-        steps, restarts: the search budget.
+        steps, restarts: the search budget: steps of each start, and starts at most.
 
     Raises:
         AttributionError: an unknown scope, an ε that is not positive, or no budget.
@@ -177,9 +177,15 @@ class _Search:
                         free = list(maps.observed) if layer is None else [layer]
                         best = torch.zeros(3, len(batch), len(self.epsilons), device=base.device)
                         for start in range(self.restarts):
+                            without = best[0, :, -1] == 0
+                            if not without.any():
+                                bar.update((self.restarts - start) * self.steps)
+                                break
                             with _started(maps, free, f"{self.seed} {start}", start, batch):
                                 limits = self.epsilons.flip(0) if start == 1 else self.epsilons
-                                self._climb(batch, goals, maps, base, limits, best, bar)
+                                own = self._climb(batch, goals, maps, base, limits, bar)
+                            better = without[:, None] & (own[0] > best[0])
+                            best = own.where(better, best)
                         found.append(best)
                         bounds.append(_bounds(batch, goals, maps, free))
         kept, most = torch.stack(found, 2).cpu().numpy(), torch.stack(bounds, 2).cpu().numpy()
@@ -192,15 +198,17 @@ class _Search:
         maps: _Maps,
         base: Tensor,
         limits: Tensor,
-        best: Tensor,
         bar: Any,
-    ) -> None:
-        """One start of the search, through the limits; enters into `best` what it finds."""
+    ) -> Tensor:
+        """(jsd, read jsd, moved; text; ε) of the best of one start, through the limits."""
+        best = torch.zeros(3, len(batch), len(limits), device=base.device)
         rows = read_rows(batch, goals)
         observed = [maps.observed[layer] for layer in maps.logits]
         seen = read_attention(observed, rows)
         free = list(maps.logits.values())
         optimiser = torch.optim.Adam(free, lr=RATE, amsgrad=True)
+        # Far at first, fine at last.
+        rates = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, LAST_RATE / RATE, self.steps)
         for step in range(self.steps):
             with torch.enable_grad():
                 moved = distance(self.metric, read_output(self.model, batch, goals), base)
@@ -217,7 +225,9 @@ class _Search:
                 best.copy_(values.where(better, best))
             optimiser.step()
             optimiser.zero_grad()
+            rates.step()
             bar.update()
+        return best
 
 
 @contextmanager

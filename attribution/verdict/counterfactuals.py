@@ -10,7 +10,7 @@ import pandas as pd
 from ...corpora import Examples
 from ...corpora.text import units_of
 from ...models import LoadedModel, provenance
-from ...results import Result
+from ...results import Provenance, Result
 from ..counterfactual import (
     counterfactual_table,
     epsilon_table,
@@ -19,10 +19,10 @@ from ..counterfactual import (
     seed_variance,
 )
 from ..naming import function_name
-from ..targets import Prepared, prepare
+from ..targets import Prepared
 from .claim import BEYOND_SEEDS
 from .declaration import NEEDED, NO_ALTERNATIVE, Declaration
-from .drawing import drawn
+from .drawing import drawn, part_of
 from .evidence import rows
 
 
@@ -50,6 +50,7 @@ def scrambled(
     scopes: Sequence[str] = ("all",),
     target: Any = None,
     foil: str | None = None,
+    quantity: str = "logit",
     seed: int = 0,
 ) -> Scrambled:
     """Permute each row of all maps: does the output move more than under random changes?
@@ -61,11 +62,13 @@ def scrambled(
         scopes: see `scramble`; `all` is what the verdict reads.
 
     Raises:
-        AttributionError: see `prepare`.
+        AttributionError: see `prepare_examples`.
         CaptureError: attention that cannot be reached.
     """
     own = declared or Declaration()
-    prepared, units = _prepared(model, examples, own, target, foil, seed)
+    asked = {"target": target, "foil": foil, "quantity": quantity}
+    prepared = drawn(model, examples, own.texts, seed=seed, **asked)
+    units = units_of([each.sentence for each in prepared.encodings], examples.unit)
     changes = scramble(model, prepared, scopes=scopes, maps=("permuted",), seed=seed)
     table = counterfactual_table(changes, units, seed=seed)
     moved = np.nanmean(changes.scrambled[:, 0, 0], -1, dtype=float)
@@ -78,7 +81,7 @@ def scrambled(
             moved - noise if everything else np.full(len(moved), np.nan),
         ),
         provenance=_provenance(
-            model, examples, own, prepared, seed, target, foil, metric=changes.metric
+            model, examples, own, prepared, seed, asked, metric=changes.metric
         ),
     )  # fmt: skip
 
@@ -91,6 +94,7 @@ def searched(
     seeds: Sequence[LoadedModel] = (),
     target: Any = None,
     foil: str | None = None,
+    quantity: str = "logit",
     seed: int = 0,
 ) -> Searched:
     """Search attention as far as can be from the model's own that leaves the output within ε.
@@ -103,11 +107,13 @@ def searched(
         seeds: models fine-tuned as this one was, with other seeds.
 
     Raises:
-        AttributionError: see `prepare`; models of other classes or heads.
+        AttributionError: see `prepare_examples`; models of other classes or heads.
         CaptureError: attention that cannot be reached.
     """
     own = declared or Declaration()
-    prepared, units = _prepared(model, examples, own, target, foil, seed)
+    asked = {"target": target, "foil": foil, "quantity": quantity}
+    prepared = drawn(model, examples, own.texts, seed=seed, **asked)
+    units = units_of([each.sentence for each in prepared.encodings], examples.unit)
     # Before the search, because it refuses models that do not compare.
     apart = seed_variance(model, seeds, prepared)[0] if seeds else 0.0
     found = search_alternatives(
@@ -119,23 +125,10 @@ def searched(
         table=epsilon_table(found, units, seed=seed),
         evidence=rows(NO_ALTERNATIVE, part, prepared.kept, units, farthest - apart),
         provenance=_provenance(
-            model, examples, own, prepared, seed, target, foil, metric=found.metric,
+            model, examples, own, prepared, seed, asked, metric=found.metric,
             seeds=[other.name for other in seeds], steps=own.steps, restarts=own.restarts,
         ),
     )  # fmt: skip
-
-
-def _prepared(
-    model: LoadedModel,
-    examples: Examples,
-    declared: Declaration,
-    target: Any,
-    foil: str | None,
-    seed: int,
-) -> tuple[Prepared, list[int]]:
-    part = drawn(examples, declared.texts, seed)
-    prepared = prepare(model, part.examples, target=target, foil=foil, seed=seed)
-    return prepared, units_of([own.sentence for own in prepared.encodings], examples.unit)
 
 
 def _provenance(
@@ -144,12 +137,12 @@ def _provenance(
     declared: Declaration,
     prepared: Prepared,
     seed: int,
-    target: Any,
-    foil: str | None,
+    asked: dict[str, Any],
     **options: Any,
-) -> Any:
-    part = drawn(examples, declared.texts, seed)
+) -> Provenance:
+    """The texts are those drawn; `drawn_from` counts those that can be explained."""
     return provenance(
-        model, part, seed=seed, skipped=prepared.skipped, target=function_name(target), foil=foil,
-        drawn_from=len(examples), most_texts=declared.texts, **options,
+        model, part_of(examples, prepared.kept), seed=seed, skipped=[],
+        **asked | {"target": function_name(asked["target"])},
+        drawn_from=len(examples) - len(prepared.skipped), most_texts=declared.texts, **options,
     )  # fmt: skip

@@ -47,9 +47,10 @@ class Declaration:
     alternative_margin: float = 0.1
     """Smallest Jensen–Shannon divergence of an alternative that counts, in nats (at most .693);
     with models of other seeds, their own divergence takes its place."""
-    steps: int = 100
+    steps: int = 40
     restarts: int = 2
-    """The budget of the search: steps of each start, and starts."""
+    """The budget of the search: steps of each start, and starts at most; a text gets another
+    start only while nothing was found for it."""
     faithfulness_margin: float = 0.02
     """Smallest advantage in comprehensiveness over a random ranking that counts, in probability
     (for an embedding in shares of its intact projection, for a pair in cosine)."""

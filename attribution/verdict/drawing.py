@@ -1,15 +1,42 @@
 """A part of the examples, for what is costly."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from ...corpora import Examples
+from ...models import LoadedModel
+from ..scored import prepare_examples
+from ..targets import Prepared
 
 
-def drawn(examples: Examples, most: int, seed: int) -> Examples:
-    """At most `most` of the examples, drawn at random and kept in order."""
-    count = len(examples)
+def drawn(
+    model: LoadedModel, examples: Examples, most: int, *, seed: int = 0, **target: Any
+) -> Prepared:
+    """At most `most` of the examples that can be explained, drawn at random and kept in order.
+
+    Args:
+        target: `target`, `foil` and `quantity`, see `prepare`.
+
+    Raises:
+        AttributionError: see `prepare_examples`.
+    """
+    prepared = prepare_examples(model, examples, seed=seed, **target)
+    count = len(prepared.kept)
     if count <= most:
-        return examples
-    chosen = np.random.default_rng(seed).choice(count, size=most, replace=False)
-    kept = tuple(examples.examples[number] for number in sorted(chosen))
-    return Examples(examples.name, kept, examples.sha256)
+        return prepared
+    chosen = np.sort(np.random.default_rng(seed).choice(count, size=most, replace=False))
+    return replace(
+        prepared,
+        encodings=[prepared.encodings[place] for place in chosen],
+        goals=[prepared.goals[place] for place in chosen],
+        kept=[prepared.kept[place] for place in chosen],
+    )
+
+
+def part_of(examples: Examples, kept: Sequence[int]) -> Examples:
+    """The examples of these numbers alone."""
+    own = tuple(examples.examples[number] for number in kept)
+    return replace(examples, examples=own)

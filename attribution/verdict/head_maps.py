@@ -14,10 +14,9 @@ from ..floors import random_scores
 from ..from_attention.raw import attention_scores
 from ..means import mean_over_units
 from ..naming import function_name
-from ..targets import prepare
 from ..words import items_of
 from .declaration import Declaration
-from .drawing import drawn
+from .drawing import drawn, part_of
 from .drops import comprehensiveness
 
 
@@ -35,6 +34,7 @@ def head_maps(
     unit: str = "word",
     target: Any = None,
     foil: str | None = None,
+    quantity: str = "logit",
     seed: int = 0,
 ) -> HeadMaps:
     """Comprehensiveness of the words each head attends to from the row that is read.
@@ -42,12 +42,13 @@ def head_maps(
     At most `declared.texts` texts, drawn with the seed: every head erases words of its own.
 
     Raises:
-        AttributionError: see `prepare`.
+        AttributionError: see `prepare_examples`.
         CaptureError: attention that cannot be captured.
     """
     own = declared or Declaration()
-    part = drawn(examples, own.texts, seed)
-    prepared = prepare(model, part.examples, target=target, foil=foil, seed=seed)
+    prepared = drawn(
+        model, examples, own.texts, target=target, foil=foil, quantity=quantity, seed=seed
+    )
     units = units_of([e.sentence for e in prepared.encodings], examples.unit)
     pairs = list(zip(prepared.encodings, prepared.goals, strict=True))
     items = [items_of(encoding, goal, unit) for encoding, goal in pairs]
@@ -73,7 +74,9 @@ def head_maps(
         "descriptive": gains.descriptive,
     })  # fmt: skip
     record = provenance(
-        model, part, seed=seed, skipped=prepared.skipped, target=function_name(target), foil=foil,
-        drawn_from=len(examples), most_texts=own.texts, operators=list(drops), scored=unit,
+        model, part_of(examples, prepared.kept), seed=seed, skipped=[],
+        target=function_name(target), foil=foil, quantity=quantity,
+        drawn_from=len(examples) - len(prepared.skipped), most_texts=own.texts,
+        operators=list(drops), scored=unit,
     )  # fmt: skip
     return HeadMaps(table, record)

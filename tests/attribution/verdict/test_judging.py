@@ -97,7 +97,7 @@ def test_models_of_other_seeds_are_the_margin() -> None:
 def test_nothing_is_said_to_be_absent() -> None:
     found = only(NO_ALTERNATIVE, evidence(NO_ALTERNATIVE, around(0.02)))
     assert "no attention farther" in found.sentence and "was found" in found.sentence
-    assert "2 x 100 steps" in found.sentence
+    assert "2 x 40 steps" in found.sentence
     assert "exist" not in found.sentence and "there is no" not in found.sentence
 
 
