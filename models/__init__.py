@@ -6,6 +6,7 @@ from .load import load_model
 from .loaded import LoadedModel
 from .positions import first_position, max_positions
 from .provenance import provenance
+from .pruned_files import export_pruned, save_pruned
 from .randomised import randomised
 from .tasks import TASKS
 
@@ -13,6 +14,7 @@ __all__ = [
     "TASKS",
     "FineTuned",
     "LoadedModel",
+    "export_pruned",
     "fine_tune",
     "first_position",
     "input_device",
@@ -20,4 +22,5 @@ __all__ = [
     "max_positions",
     "provenance",
     "randomised",
+    "save_pruned",
 ]
