@@ -13,7 +13,7 @@ from ...corpora import Examples
 from ...corpora.text import units_of
 from ...errors import BertologyError, CorpusError
 from ...results import Result
-from ..importance import Criterion, Question, ask
+from ..importance import Criterion, Question, ask, refuse_lossless
 from ..instruments import default_metrics, instruments_for
 from ..knockout import head_grid
 from ..metrics import Scoring
@@ -114,6 +114,8 @@ def pruning_curve(
     counts = tuple(head_counts(layers, heads, step, at_least_one=at_least_one))
     chosen = tuple(metrics) if metrics else default_metrics(model, examples)
     instruments_for(model, examples, chosen)
+    if any(one.against == "loss" for one in criteria):
+        refuse_lossless(model, examples.examples)
     ranked_on, scored_on, units = _halves(examples, seed)
     questions = [_question(model, ranked_on, one, target, foil, seed) for one in criteria]
     setting = settle(

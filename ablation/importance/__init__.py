@@ -2,7 +2,7 @@
 
 from .analysis import Importance, importance, normalised
 from .gradients import gate_gradients, head_importance, signed_gradients
-from .loss import LossGoal, losses
+from .loss import LossGoal, losses, refuse_lossless
 from .methods import AGAINST, METHODS, Method
 from .prediction import FirstOrder, first_order
 from .question import Criterion, Question, ask
@@ -23,5 +23,6 @@ __all__ = [
     "importance",
     "losses",
     "normalised",
+    "refuse_lossless",
     "signed_gradients",
 ]
