@@ -35,8 +35,8 @@ def agreement_matrix(agreement: Any, *, ax: Axes | None = None) -> Axes:
     rows, columns = ([score_name(name) for name in names] for names in (grid.index, grid.columns))
     ax = axes_for(ax, named_height(len(rows), columns))
     mesh = draw_cells(ax, grid, DIVERGING, Normalize(-1.0, 1.0))
-    name_cells(ax, rows, columns)
     colour_bar(ax, mesh, "mean Kendall τ-b")
+    name_cells(ax, rows, columns)
     number_cells(ax, mesh, grid)
     return ax
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from .checks import check_one_row_each, table_of
+from .checks import check_one_row_each, plain, table_of
 from .grids import colour_bar, draw_cells
 from .numbered import name_cells, named_height, number_cells, short_number
 from .score_names import in_order, score_name
@@ -35,11 +35,11 @@ def calibration_map(calibration: Any, *, ax: Axes | None = None) -> Axes:
     passed = passes.astype("boolean").fillna(False).to_numpy(dtype=bool)
     marks = np.where(passes.isna(), " ?", np.where(passed, " ✓", " ✗"))
     baselines = table.groupby("trap")["baseline"].mean()
-    columns = [f"{trap} ({short_number(baselines[trap])})" for trap in traps]
+    columns = [f"{plain(trap)} ({short_number(baselines[trap])})" for trap in traps]
     ax = axes_for(ax, named_height(len(scores), columns, lines=1.5))
     mesh = draw_cells(ax, grid, SEQUENTIAL, Normalize(0.0, 1.0))
-    name_cells(ax, [score_name(name) for name in scores], columns)
     colour_bar(ax, mesh, "average precision (in brackets: random)")
+    name_cells(ax, [score_name(name) for name in scores], columns)
     ax.set_title("✓ passes  ✗ fails  ? undecided")
     number_cells(ax, mesh, grid, marks)
     return ax

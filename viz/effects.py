@@ -20,7 +20,7 @@ from .grids import (
     sign_cells,
 )
 from .numbered import name_cells, named_height
-from .style import DIVERGING, axes_for, figure_of, figure_width, text_height
+from .style import DIVERGING, axes_for, figure_width, text_height
 
 _SIGNS = "+ −: adjusted p ≤ .05"
 _DESCRIPTIVE = "+ −: over half the largest (no p: too little data)"
@@ -128,11 +128,9 @@ def specificity_map(
     names = _wrapped([plain(name) for name in behaviours], figure_width(ax))
     ax = axes_for(ax, named_height(len(grid), "\n".join(names).split("\n"), lines=2.5))
     mesh = draw_cells(ax, grid, DIVERGING, around_zero(grid))
-    name_cells(ax, [str(part) for part in grid.index], names)
     shown = rows["metric"].unique()
     colour_bar(ax, mesh, f"change of {plain(shown[0]) if len(shown) == 1 else 'the score'}")
-    ax.set_title(" ")  # room for the title, whose wording depends on the marks
-    figure_of(ax).draw_without_rendering()  # lays out, so that the cells have their size
+    name_cells(ax, [str(part) for part in grid.index], names)
     title = _mark(ax, grid, p)
     if len(grid) < len(parts):
         title = f"{len(grid)} of {len(parts)} parts, the largest changes\n{title}"

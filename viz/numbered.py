@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 
+from ..errors import FigureError
 from .grids import sign_cells
 from .style import axes_inches, colour_at, figure_of, text_height, text_on
 
@@ -15,9 +16,24 @@ _SMALLEST = 5.0  # points
 
 
 def name_cells(ax: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Name every row, and every column upright below it."""
+    """Name every row, and every column upright below it, in smaller print where they are narrow.
+
+    Comes after the colour bar, which takes room from them.
+
+    Raises:
+        FigureError: so many columns that their names would lie on each other.
+    """
     ax.set_yticks(np.arange(len(rows)), rows)
     ax.set_xticks(np.arange(len(columns)), columns, rotation=90)
+    figure_of(ax).draw_without_rendering()  # lays out, so that the cells have their size
+    size, cell = mpl.rcParams["font.size"], 72 * axes_inches(ax)[0] / len(columns)
+    if cell < _SMALLEST:
+        raise FigureError(
+            f"{len(columns)} columns are too narrow for their names in a figure of "
+            f"{figure_of(ax).get_figwidth():.1f} inches: draw it wider, such as with "
+            "`viz.style(columns=2)`, or give fewer rows of the table."
+        )
+    ax.tick_params(axis="x", labelsize=min(size, cell))
 
 
 def named_height(rows: int, columns: Sequence[str], lines: float = 0.0) -> float:

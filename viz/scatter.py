@@ -39,7 +39,8 @@ def effect_against_importance(
         method: the importance to draw; needed only where the table has several.
         mode, metric: the removal, and what it changes; of `ablation`.
         correlation: the rank correlation to print: a table with columns value, ci_low, ci_high
-            that has one row (of this method, mode and metric, where it has such columns).
+            that has one row (of this method, mode and metric and of statistic `spearman`, where
+            it has such columns).
 
     Raises:
         FigureError: a missing column, an unknown method, mode or metric, no method where one is
@@ -52,7 +53,7 @@ def effect_against_importance(
         rows = effect_rows(table, _of_heads(ablation, mode, metric))
     title = "filled: adjusted p ≤ .05"
     if correlation is not None:
-        chosen = {"method": method, "mode": mode, "metric": metric}
+        chosen = {"method": method, "mode": mode, "metric": metric, "statistic": "spearman"}
         title = f"{_correlation(correlation, chosen)}\n{title}"
     ax = axes_for(ax, min(figure_width(ax) * 0.8, 4.0))
     ax.axhline(0, color="0.7", linewidth=0.6, marker="", zorder=0)
@@ -141,7 +142,8 @@ def _correlation(correlation: Any, chosen: dict[str, str | None]) -> str:
     value, low, high = (f"{float(rows[name].iloc[0]):.2f}".replace("-", "−")
                         for name in ("value", "ci_low", "ci_high"))  # fmt: skip
     interval = "" if rows[["ci_low", "ci_high"]].isna().any(axis=None) else f" [{low}, {high}]"
-    return f"rank correlation {value}{interval}"
+    name = "Spearman's ρ" if "statistic" in rows else "rank correlation"
+    return f"{name} {value}{interval}"
 
 
 def _name_extremes(ax: Axes, rows: pd.DataFrame) -> None:

@@ -29,7 +29,7 @@ PALETTE = (
     "#F0E442",  # yellow
     "#CC79A7",  # purple
 )
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", ">", "*", "X")
 DIVERGING = "RdBu_r"  # white at zero; figures mark the sign of dark cells as well
 MISSING = "0.85"  # grey of a cell that the table has no row for
 

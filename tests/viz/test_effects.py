@@ -193,3 +193,24 @@ def test_long_names_and_many_heads_stay_inside_the_figure():
         assert box.y1 <= figure.bbox.y1
     heights = [label.get_window_extent() for label in ax.get_yticklabels()]
     assert all(above.y0 >= below.y1 for above, below in pairwise(heights))
+
+
+def test_columns_too_narrow_for_their_names_are_refused():
+    def table(columns):
+        rows = [("L0H1", f"paradigm {k}", 0.1, 0.5) for k in range(columns)]
+        named = pd.DataFrame(rows, columns=["part", "behaviour", "delta", "p_adjusted"])
+        return named.assign(metric="accuracy")
+
+    with style("paper", columns=1):
+        names = specificity_map(table(5)).get_xticklabels()
+        assert {name.get_fontsize() for name in names} == {7.0}
+        with pytest.raises(FigureError, match=r"60 columns are too narrow .* in a figure of 3"):
+            specificity_map(table(60))
+    with style("paper", columns=2):
+        ax = specificity_map(table(60))
+        ax.get_figure().draw_without_rendering()
+        names = ax.get_xticklabels()
+        places = [ax.transData.transform(name.get_position())[0] for name in names]
+        apart = np.diff(places).min() * 72 / ax.get_figure().dpi
+    assert all(5 <= name.get_fontsize() <= apart + 0.01 for name in names)
+    assert names[0].get_fontsize() < 7

@@ -85,6 +85,9 @@ def test_the_rank_correlation_given_is_printed(importance, ablation):
 
     assert title(correlations) == "rank correlation 0.71 [−0.20, 0.90]"
     assert title(correlations.assign(ci_low=np.nan)) == "rank correlation 0.71"
+    kinds = [correlations.assign(statistic="pearson", value=0.2)]
+    kinds.append(correlations.assign(statistic="spearman"))
+    assert title(pd.concat(kinds)) == "Spearman's ρ 0.71 [−0.20, 0.90]"
     with pytest.raises(FigureError, match="has 2 rows for this figure; keep the one"):
         title(correlations.drop(columns="method"))
     with pytest.raises(FigureError, match=r"lacks the columns \['value'"):
