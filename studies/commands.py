@@ -1,22 +1,17 @@
 """What each command does: read, compute, write the files the command promises."""
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
-from ..ablation import Ablation, Importance, importance
-from ..ablation import ablate as ablate_heads
 from ..capture import verify
 from ..capture.verify import CHECKS
-from ..corpora import Corpus, Examples, read_corpus, read_examples, sample_treebank
+from ..corpora import Corpus, read_corpus, sample_treebank
 from ..errors import BertologyError, CorpusError
 from ..models import LoadedModel, load_model
-from .run import Run, file_hash, skipped_texts
-from .study import read_study
+from .run import Run, file_hash
 
 
 @dataclass(frozen=True)
@@ -79,67 +74,6 @@ class Common:
         return self.loading.load(self.model)
 
 
-def ablate(
-    common: Common, data: Path, columns: str | None, target: str | None, foil: str | None
-) -> None:
-    """`bertology ablate`."""
-    examples = _examples(common, data, columns)
-    model = common.load()
-    run = common.open(
-        model,
-        data=str(data),
-        data_sha256=examples.sha256,
-        columns=columns,
-        target=target,
-        foil=foil,
-    )
-    # First, because it refuses labels that the model does not have before it begins.
-    ablation = run.result(
-        "ablation",
-        Ablation,
-        lambda: ablate_heads(model, examples, target=target, foil=foil, seed=common.seed),
-    )
-    gradients = run.result(
-        "importance",
-        Importance,
-        lambda: importance(model, examples, target=target, foil=foil, seed=common.seed),
-    )
-    written = [
-        run.table("ablation.csv", ablation.table),
-        run.table("importance.csv", gradients.table),
-    ]
-    finish(run, written, skipped_texts(ablation.provenance))
-
-
-def ablate_study(common: Common, study_file: Path) -> None:
-    """`bertology ablate --study`: every model on every data file with every seed."""
-    common.loading.check_for_several()
-    study = read_study(study_file)
-    columns = parse_columns(study.columns)
-    data = [read_examples(name, columns).first(study.limit) for name in study.data]
-    run = Run(
-        common.folder,
-        {"command": "ablate", "study": str(study_file), **asdict(study),
-         **({} if common.loading.dtype is None else {"dtype": common.loading.dtype}),
-         "data_sha256": [examples.sha256 for examples in data]},
-        resume=common.resume,
-    )  # fmt: skip
-    parts = []
-    for m, name in enumerate(study.models):
-        model = common.loading.load_one_of_several(name)
-        for d, examples in enumerate(data):
-            for seed in study.seeds:
-                ablation = run.result(
-                    f"ablation-model{m}-data{d}-seed{seed}",
-                    Ablation,
-                    partial(ablate_heads, model, examples, modes=study.modes, seed=seed),
-                )
-                parts.append(
-                    ablation.table.assign(model=name, data=Path(study.data[d]).name, seed=seed)
-                )
-    finish(run, [run.table("ablation.csv", pd.concat(parts, ignore_index=True))], "")
-
-
 def report(common: Common, corpus_file: Path | None, sentence: str | None) -> Path:
     """`bertology report`; returns the page."""
     from .reporting import (
@@ -188,10 +122,6 @@ def parse_columns(columns: str | None) -> dict[str, str] | None:
             "field on the left and the file's own name on the right."
         )
     return {name.strip(): column.strip() for name, _, column in pairs}
-
-
-def _examples(common: Common, data: Path, columns: str | None) -> Examples:
-    return read_examples(data, parse_columns(columns)).first(common.limit)
 
 
 def _report_corpus(common: Common, corpus_file: Path | None) -> Corpus:

@@ -70,3 +70,8 @@ Quantity = Annotated[
 Foil = Annotated[
     str | None, typer.Option(help="Class or token to contrast with: a difference of logits.")
 ]
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Names that are separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

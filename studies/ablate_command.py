@@ -1,0 +1,182 @@
+"""What `bertology ablate` does: one model on one data file, or a study of many."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from ..ablation import Ablation, Importance, ablate, importance
+from ..ablation.instruments import default_metrics, instruments_for
+from ..ablation.parts import (
+    Part,
+    every_attention,
+    every_head,
+    every_layer,
+    every_mlp,
+    head_set,
+    parse_part,
+)
+from ..corpora import Examples, MinimalPairs, read_examples, read_minimal_pairs
+from ..errors import BertologyError
+from ..models import LoadedModel
+from .commands import Common, finish, parse_columns
+from .run import Run, skipped_texts
+from .study import KINDS, Study, Task, names_part, read_study
+
+_MAKERS = dict(zip(KINDS, (every_head, every_attention, every_mlp, every_layer), strict=True))
+Groups = Mapping[str, Sequence[str]]
+
+
+def ablate_command(common: Common, task: Task) -> None:
+    """`bertology ablate MODEL --data FILE`."""
+    if wrong := [part for part in task.parts if not names_part(part, {})]:
+        raise BertologyError(
+            f"--parts has {wrong[0]!r}; name any of {', '.join(KINDS)}, or parts such as L7H9, "
+            "'L3 attention', 'L3 mlp', L3 and L0H1+L2H3."
+        )
+    data = _data(replace(task, limit=common.limit))
+    model = common.load()
+    parts = _parts(model, task.parts, {})
+    metrics = _metrics(model, data, task)
+    settings = {name: value for name, value in asdict(task).items()
+                if name not in ("file", "models", "seeds", "limit")}  # fmt: skip
+    run = common.open(model, data=task.file, data_sha256=data.sha256, **settings)
+    ablation = run.result(
+        "ablation", Ablation,
+        lambda: ablate(
+            model, data, parts=parts, modes=task.modes, metrics=metrics, target=task.target,
+            foil=task.foil, draws=task.draws, seed=common.seed, folder=run.shards("ablation"),
+        ),
+    )  # fmt: skip
+    written = [run.table("ablation.csv", ablation.table)]
+    if isinstance(data, Examples) and "target" in metrics:
+        gradients = run.result(
+            "importance", Importance,
+            lambda: importance(
+                model, data, target=task.target, foil=task.foil, seed=common.seed
+            ),
+        )  # fmt: skip
+        written.append(run.table("importance.csv", gradients.table))
+    finish(run, written, skipped_texts(ablation.provenance))
+
+
+def ablate_study(common: Common, study_file: Path) -> None:
+    """`bertology ablate --study FILE`: every model on its data files, with every seed.
+
+    Everything that can be seen to be wrong is reported before anything is computed; what fails
+    later does not lose the rest.
+    """
+    common.loading.check_for_several()
+    study = read_study(study_file)
+    data = [_data(task) for task in study.tasks]
+    _check_models(common, study, data)
+    dtype = common.loading.dtype
+    run = Run(
+        common.folder,
+        {"command": "ablate", "study": str(study_file), **asdict(study),
+         **({} if dtype is None else {"dtype": dtype}),
+         "data_sha256": [one.sha256 for one in data]},
+        resume=common.resume,
+    )  # fmt: skip
+    jobs = [(name, number, seed) for name in _models(study)
+            for number, task in enumerate(study.tasks) if name in task.models
+            for seed in task.seeds]  # fmt: skip
+    tables, failed, loaded = [], [], {}
+    for name, number, seed in tqdm(jobs, desc="study", unit="run"):
+        task = study.tasks[number]
+        try:
+            if name not in loaded:
+                # One model at a time: a study may name more than memory holds.
+                loaded = {name: common.loading.load_one_of_several(name)}
+            ablation = _job(run, study, loaded[name], number, data[number], seed)
+        except BertologyError as error:
+            failed.append(f"{name} on {task.file}, seed {seed}: {error}")
+            continue
+        tables.append(ablation.table.assign(model=name, data=Path(task.file).name, seed=seed))
+    written = [run.table("ablation.csv", pd.concat(tables, ignore_index=True))] if tables else []
+    if failed:
+        for path in written:
+            print(f"wrote {path}")
+        raise BertologyError(
+            f"{len(failed)} of {len(jobs)} runs of the study failed, the others are kept: "
+            f"{'; '.join(failed)}"
+        )
+    finish(run, written, "")
+
+
+def _job(run: Run, study: Study, model: LoadedModel, number: int, data: Any, seed: int) -> Ablation:
+    task = study.tasks[number]
+    model_number = list(_models(study)).index(model.name)
+    name = f"ablation-model{model_number}-data{number}-seed{seed}"
+    return run.result(
+        name, Ablation,
+        lambda: ablate(
+            model, data, parts=_parts(model, task.parts, study.groups), modes=task.modes,
+            metrics=_metrics(model, data, task), target=task.target, foil=task.foil,
+            draws=task.draws, seed=seed, folder=run.shards(name),
+        ),
+    )  # fmt: skip
+
+
+def _check_models(common: Common, study: Study, data: Sequence[Examples | MinimalPairs]) -> None:
+    """Load every model once, and refuse parts and metrics that do not fit, all together.
+
+    Raises:
+        BertologyError: what is wrong, with each model and data file.
+    """
+    problems = []
+    for name in tqdm(_models(study), desc="checking models", unit="model"):
+        try:
+            model = common.loading.load_one_of_several(name)
+        except BertologyError as error:
+            problems.append(str(error))
+            continue
+        for task, own in zip(study.tasks, data, strict=True):
+            if name not in task.models:
+                continue
+            try:
+                _parts(model, task.parts, study.groups)
+                _metrics(model, own, task)
+            except BertologyError as error:
+                problems.append(f"{name} on {task.file}: {error}")
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
+        raise BertologyError(
+            f"The study cannot run as it is; {len(problems)} mistakes are listed above."
+            if len(problems) > 1
+            else problems[0]
+        )
+
+
+def _models(study: Study) -> dict[str, None]:
+    """The models in the order they are named, each once."""
+    return dict.fromkeys(name for task in study.tasks for name in task.models)
+
+
+def _data(task: Task) -> Examples | MinimalPairs:
+    if task.metrics is not None and "minimal_pairs" in task.metrics:
+        return read_minimal_pairs(task.file).first(task.limit)
+    return read_examples(task.file, parse_columns(task.columns)).first(task.limit)
+
+
+def _metrics(model: LoadedModel, data: Examples | MinimalPairs, task: Task) -> Sequence[str]:
+    metrics = task.metrics or default_metrics(model, data)
+    instruments_for(model, data, metrics)
+    return metrics
+
+
+def _parts(model: LoadedModel, names: Sequence[str], groups: Groups) -> list[Part]:
+    found: list[Part] = []
+    for name in dict.fromkeys(names):
+        if name in _MAKERS:
+            found += _MAKERS[name](model.module)
+        elif name in groups:
+            heads = [parse_part(head, model.module).heads[0] for head in groups[name]]
+            found.append(head_set(name, heads))
+        else:
+            found.append(parse_part(name, model.module))
+    return list(dict.fromkeys(found))
