@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bertology import BertologyError
-from bertology.studies import commands
+from bertology.studies import ablate_command, commands
 from bertology.studies.cli import app
 
 RUNNER = CliRunner()
@@ -181,31 +181,16 @@ def test_ctrl_c_keeps_what_is_finished(sample, tmp_path: Path, monkeypatch) -> N
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "importance", stopped)
+        patch.setattr(ablate_command, "importance", stopped)
         done = call("ablate", "demo", "--data", data, "--out", tmp_path / "run")
     assert done.exit_code == 130
     assert "--resume" in done.stderr and "Traceback" not in done.stderr
     assert (tmp_path / "run" / "results" / "ablation").is_dir()
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "ablate_heads", stopped)  # must not be computed again
+        patch.setattr(ablate_command, "ablate", stopped)  # must not be computed again
         done = call("ablate", "demo", "--data", data, "--out", tmp_path / "run", "--resume")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "run" / "importance.csv").is_file()
-
-
-def test_study_runs_every_combination_and_reports_every_mistake(tmp_path: Path) -> None:
-    (tmp_path / "d.txt").write_text("The dog saw a cat .\nA cat saw the old dog today .\n")
-    study = tmp_path / "s.toml"
-    study.write_text('models = ["demo"]\ndata = ["d.txt"]\nmodes = ["zero"]\nseeds = [0, 1]\n')
-    done = call("ablate", "--study", study, "--out", tmp_path / "run")
-    assert done.exit_code == 0, done.output
-    table = pd.read_csv(tmp_path / "run" / "ablation.csv")
-    assert len(table) == 72 * 2
-    assert set(table["seed"]) == {0, 1} and set(table["model"]) == {"demo"}
-    study.write_text('models = []\ndata = ["e.txt"]\nmodes = ["off"]\nseed = 1\nlimit = 0\n')
-    wrong = call("ablate", "--study", study, "--out", tmp_path / "other")
-    for part in ("unknown key 'seed'", "models must be", "e.txt", "modes must be", "limit must"):
-        assert part in wrong.stderr
 
 
 def test_help_teaches() -> None:
@@ -263,18 +248,3 @@ def test_remote_code_is_run_when_the_option_is_given(monkeypatch: pytest.MonkeyP
     assert seen["trust_remote_code"] is True
     call("selftest", "demo")
     assert seen["trust_remote_code"] is False
-
-
-def test_a_study_takes_only_the_options_that_fit_every_model(tmp_path: Path) -> None:
-    (tmp_path / "d.txt").write_text("The dog saw a cat .\nA cat saw the old dog today .\n")
-    study = tmp_path / "s.toml"
-    study.write_text('models = ["demo"]\ndata = ["d.txt"]\nmodes = ["zero"]\nlimit = 1\n')
-    words = ("ablate", "--study", study, "--out", tmp_path / "run")
-    for option in ("--revision", "--adapter", "--gguf-file"):
-        wrong = call(*words, option, "x")
-        assert wrong.exit_code == 1 and f"{option} cannot be given with --study" in wrong.stderr
-    done = call(*words, "--dtype", "bfloat16")
-    assert done.exit_code == 0, done.output
-    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert manifest["settings"]["dtype"] == "bfloat16"
-    assert [p["options"]["dtype"] for p in manifest["provenance"].values()] == ["bfloat16"]
