@@ -41,3 +41,11 @@ def mean_over_units(values: np.ndarray, units: Sequence[int], seed: int) -> Mean
     np.add.at(counts, of_unit, there)
     mean, low, high = bootstrap_ratio(totals, counts, seed=seed)
     return Means(mean, low, high, there.sum(0), (counts > 0).sum(0))
+
+
+def mean_of(values: np.ndarray) -> np.ndarray:
+    """The mean over sentences (sentence, …) that have one; NaN where none has."""
+    there = ~np.isnan(values)
+    counts = there.sum(0)
+    totals = np.where(there, values, 0.0).sum(0)
+    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)

@@ -13,14 +13,13 @@ import pandas as pd
 from ...errors import AttributionError
 from ..erasing import OPERATORS, operator_of, outcomes
 from ..goals import measure
-from ..means import mean_over_units
+from ..means import mean_of, mean_over_units
 from ..scores import Scores
 from ..targets import Prepared
 from ..words import Items, items_of
 from .compared import MIN_ITEMS, compare
 from .statistics import DEFAULT
 from .strata import means_of
-from .table import mean_of
 
 #: The row that is the mean over all pairs of each sentence.
 PAIRS = "all pairs"

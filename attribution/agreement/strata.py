@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 
 from ...errors import AttributionError
-from ..means import mean_over_units
+from ..means import mean_of, mean_over_units
 from ..scores import IMPORTANCE, SCORES, Scores
 from .compared import MIN_ITEMS, Compared, compare
 from .statistics import DEFAULT
-from .table import mean_of
 
 #: Fewest items of each length stratum.
 LENGTHS = (MIN_ITEMS, 10, 20, 50)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ..floors import FLOORS
-from ..means import mean_over_units
+from ..means import mean_of, mean_over_units
+from ..other_half import best_on_other_half
 from ..scores import IMPORTANCE, SCORES, Scores
 from .compared import MIN_ITEMS, Compared, compare
 from .statistics import DEFAULT, STATISTICS
@@ -58,9 +59,7 @@ def _part(compared: Compared, place: int, units: Sequence[int], seed: int) -> pd
     """The rows of one statistic."""
     statistic = compared.statistics[place]
     values, null = compared.values[place], compared.null[place]
-    differences, choices = _floor_differences(
-        values, np.asarray(units), STATISTICS[statistic].higher_is_closer
-    )
+    differences, choices = _floor_differences(values, units, STATISTICS[statistic].higher_is_closer)
     means = mean_over_units(values, units, seed)
     to_floor = mean_over_units(differences, units, seed)
     to_null = mean_over_units(values - null, units, seed)
@@ -87,16 +86,8 @@ def _part(compared: Compared, place: int, units: Sequence[int], seed: int) -> pd
     return compared.rows(statistic, columns)
 
 
-def mean_of(values: np.ndarray) -> np.ndarray:
-    """The mean over sentences (sentence, …) that have one; NaN where none has."""
-    there = ~np.isnan(values)
-    counts = there.sum(0)
-    totals = np.where(there, values, 0.0).sum(0)
-    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
-
-
 def _floor_differences(
-    values: np.ndarray, units: np.ndarray, higher_is_closer: bool
+    values: np.ndarray, units: Sequence[int], higher_is_closer: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Agreement minus that of the best floor, and which floor that was.
 
@@ -104,23 +95,12 @@ def _floor_differences(
         (sentence, score, against), NaN where either is undefined and for the floors themselves;
         (score, against) names, empty for the floors.
     """
-    floors = values[:, -len(FLOORS) :]
+    sign = 1 if higher_is_closer else -1
     differences = np.full(values.shape, np.nan)
-    chosen_floors: list[list[str]] = [[] for _ in range(values.shape[2])]
-    # Unit numbers have gaps where examples were skipped, and alternate all the same.
-    rank = np.unique(units, return_inverse=True)[1]
-    halves = rank % 2 == 0, rank % 2 == 1
-    for scored, chosen in (halves, halves[::-1]):
-        means = mean_of(floors[chosen]) if higher_is_closer else -mean_of(floors[chosen])
-        for place, own in enumerate(means.T):
-            if np.isnan(own).all():
-                continue
-            best = int(np.nanargmax(own))
-            chosen_floors[place].append(FLOORS[best])
-            differences[scored, :, place] = (
-                values[scored, :, place] - floors[scored, best, place, None]
-            )
-    differences[:, -len(FLOORS) :] = np.nan
     names = np.full(values.shape[1:], "", dtype=object)
-    names[: -len(FLOORS)] = [" / ".join(dict.fromkeys(own)) for own in chosen_floors]
+    for place in range(values.shape[2]):
+        own = values[:, :, place]
+        floor, chosen = best_on_other_half(sign * own[:, -len(FLOORS) :], units, FLOORS)
+        differences[:, : -len(FLOORS), place] = own[:, : -len(FLOORS)] - sign * floor[:, None]
+        names[: -len(FLOORS), place] = " / ".join(chosen)
     return differences, names

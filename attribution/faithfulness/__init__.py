@@ -1,7 +1,8 @@
 """Faithfulness: whether scores say what the prediction rests on."""
 
 from .curves import CURVES, Curves, curves
-from .erasure import ADVANTAGE, AVERAGES, DEYOUNG, FRACTIONS, faithfulness
+from .drops import FRACTIONS, comprehensiveness
+from .erasure import ADVANTAGE, AVERAGES, DEYOUNG, faithfulness
 from .infidelity import PERTURBATIONS, infidelity
 from .randomisation import MARGIN, MODES, parameter_randomisation
 from .rankings import BASELINES, FLOOR, RANKED, REVERSED
@@ -22,6 +23,7 @@ __all__ = [
     "RANKED",
     "REVERSED",
     "Curves",
+    "comprehensiveness",
     "curves",
     "faithfulness",
     "infidelity",

@@ -18,6 +18,7 @@ from .rankings import (
     erasers,
     long_enough,
     orders,
+    ranking,
     rankings_of,
     rows_of,
     substitute_for,
@@ -74,7 +75,7 @@ def curves(
     chosen = erasers(model.tokenizer, operators or [substitute or "mask"])
     kept = long_enough(scores)
     generator = tie_breaker(seed)
-    ordered = [orders(scores[n], ranked, generator) for n in kept]
+    ordered = [orders([ranking(scores[n], name) for name in ranked], generator) for n in kept]
     counts = [_counts(len(scores[n].items), steps) for n in kept]
     removals = [
         _removals(scores[n].items.of_token, own, count)

@@ -7,26 +7,22 @@ import numpy as np
 import pandas as pd
 
 from ...errors import AttributionError
-from ..erasing import outcomes
-from ..goals import probability
 from ..scores import SCORES, Scores
 from ..targets import Prepared
-from ..words import Items
+from .drops import FRACTIONS, METRICS, mean_drops
 from .rankings import (
     FLOOR,
-    erasers,
     long_enough,
     orders,
+    ranking,
     rankings_of,
     rows_of,
     table_of,
     tie_breaker,
 )
 
-FRACTIONS = (0.1, 0.2, 0.5)
 #: The thresholds of DeYoung et al. 2020.
 DEYOUNG = (0.01, 0.05, 0.1, 0.2, 0.5)
-METRICS = ("comprehensiveness", "sufficiency")
 ADVANTAGE = "advantage"
 #: How drops are averaged; see `faithfulness`.
 AVERAGES = ("thresholds", "with_none")
@@ -76,30 +72,19 @@ def faithfulness(
     """
     _check(fractions, average)
     ranked = rankings_of(names, scores)
-    chosen = erasers(model.tokenizer, operators)
-    kept = long_enough(scores)
-    drops = np.full((len(METRICS), len(chosen), len(scores), len(ranked)), np.nan)
     generator = tie_breaker(seed)
-    ordered = [orders(scores[n], ranked, generator) for n in kept]
+    ordered = {
+        n: orders([ranking(scores[n], name) for name in ranked], generator)
+        for n in long_enough(scores)
+    }
     shares = (0.0, *fractions) if average == "with_none" else tuple(fractions)
-    removals = [
-        _removals(scores[n].items, own, shares) for n, own in zip(kept, ordered, strict=True)
-    ]
-    for place, (name, erase) in enumerate(chosen.items()):
-        values = outcomes(
-            model,
-            [prepared.encodings[n] for n in kept],
-            [prepared.goals[n] for n in kept],
-            removals,
-            erase,
-            probability,
-            description=f"faithfulness ({name})",
-        )
-        for n, own, value in zip(kept, ordered, values, strict=True):
-            erased = value[1:].reshape(-1, len(METRICS), len(shares)).mean(2)
-            there = [order is not None for order in own]
-            drops[:, place, n, there] = (value[0] - erased).T
-    return _table(drops, ranked, list(chosen), units, seed)
+    found = mean_drops(
+        model, prepared, [own.items for own in scores], ordered, len(ranked),
+        operators=operators, shares=shares,
+    )  # fmt: skip
+    # (metric, operator, sentence, ranking)
+    drops = np.stack(list(found.values()), axis=1)
+    return _table(drops, ranked, list(found), units, seed)
 
 
 def _check(fractions: Sequence[float], average: str) -> None:
@@ -109,25 +94,6 @@ def _check(fractions: Sequence[float], average: str) -> None:
         raise AttributionError(
             f"fractions are {tuple(fractions)}; give shares of the words above 0 and up to 1."
         )
-
-
-def _removals(
-    items: Items, ordered: Sequence[np.ndarray | None], shares: Sequence[float]
-) -> list[np.ndarray]:
-    """Token masks: nothing, then for each ranking the top words, then all but the top words."""
-    removals = [np.zeros(len(items.of_token), dtype=bool)]
-    for order in ordered:
-        if order is not None:
-            tops = [order[: top_of(share, len(items))] for share in shares]
-            removals += [np.isin(items.of_token, top) for top in tops]
-            removals += [(items.of_token >= 0) & ~np.isin(items.of_token, top) for top in tops]
-    return removals
-
-
-def top_of(share: float, items: int) -> int:
-    """How many items are the top; at least one, and none only for a share of 0."""
-    # Half a word counts as one; Python's own rounding would send .5 to the even number.
-    return max(1, int(share * items + 0.5)) if share else 0
 
 
 def _table(

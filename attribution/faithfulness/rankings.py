@@ -53,16 +53,13 @@ def long_enough(scores: Sequence[Scores]) -> list[int]:
 
 
 def orders(
-    scores: Scores, names: Sequence[str], generator: np.random.Generator
+    rankings: Sequence[np.ndarray | None], generator: np.random.Generator
 ) -> list[np.ndarray | None]:
-    """For each ranking its items from the highest down; ties are broken at random, and the same
-    way in every ranking."""
-    ties = generator.random(len(scores.items))
-    found: list[np.ndarray | None] = []
-    for name in names:
-        own = ranking(scores, name)
-        found.append(None if own is None else np.lexsort((ties, -own)))
-    return found
+    """For each ranking (item,) of one text its items from the highest down; ties are broken at
+    random, and the same way in every ranking."""
+    there = next((own for own in rankings if own is not None), None)
+    ties = None if there is None else generator.random(len(there))
+    return [None if own is None else np.lexsort((ties, -own)) for own in rankings]
 
 
 def tie_breaker(seed: int) -> np.random.Generator:

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from ..agreement import compare
+from ..faithfulness import comprehensiveness
 from ..floors import FLOORS
+from ..other_half import best_on_other_half
 from ..scores import Scores
 from ..targets import Prepared
 from .declaration import AGREES, FAITHFUL, RANKS, Declaration
-from .drops import comprehensiveness
-from .other_half import best_on_other_half
 
 COLUMNS = ("claim", "part", "example", "unit", "value")
 

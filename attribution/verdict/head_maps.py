@@ -10,6 +10,7 @@ from ...corpora import Examples
 from ...corpora.text import units_of
 from ...models import LoadedModel, provenance
 from ...results import Result
+from ..faithfulness import comprehensiveness
 from ..floors import random_scores
 from ..from_attention.raw import attention_scores
 from ..means import mean_over_units
@@ -17,7 +18,6 @@ from ..naming import function_name
 from ..words import items_of
 from .declaration import Declaration
 from .drawing import drawn, part_of
-from .drops import comprehensiveness
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,14 +1,15 @@
 """Comprehensiveness text by text is what the table of faithfulness averages."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bertology.attribution import AttributionError, faithfulness, head_maps, prepare, score_all
+from bertology.attribution.faithfulness import comprehensiveness
 from bertology.attribution.verdict import FAITHFUL, RANKS, Declaration
-from bertology.attribution.verdict.drops import comprehensiveness
 from bertology.attribution.verdict.evidence import text_evidence
 from bertology.corpora import Examples
 
@@ -95,3 +96,18 @@ def test_the_map_of_a_head_ranks_like_a_score(scored: SimpleNamespace) -> None:
     assert table["n"].eq(3).all() and table["descriptive"].all()
     fewer = head_maps(scored.model, examples, declared=Declaration(texts=2))
     assert fewer.provenance.sentences == 2 and fewer.provenance.options["drawn_from"] == 4
+
+
+def test_texts_that_are_all_too_short_give_empty_cells(scored: SimpleNamespace) -> None:
+    short = next(n for n, own in enumerate(scored.scores) if len(own.items) < 6)
+    prepared = replace(
+        scored.prepared, encodings=[scored.prepared.encodings[short]],
+        goals=[scored.prepared.goals[short]], kept=[short],
+    )  # fmt: skip
+    table = faithfulness(scored.model, prepared, [scored.scores[short]], [0], seed=0)
+    assert len(table) > 0 and table["mean"].isna().all() and (table["n"] == 0).all()
+    ranked = scored.scores[short].attention[:2]
+    drops = comprehensiveness(
+        scored.model, prepared, [scored.scores[short].items], [ranked], operators=None, seed=0
+    )
+    assert all(own.shape == (1, 2) and np.isnan(own).all() for own in drops.values())

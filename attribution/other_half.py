@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..agreement.table import mean_of
+from .means import mean_of
 
 
 def best_on_other_half(

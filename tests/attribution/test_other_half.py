@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bertology.attribution.verdict.other_half import best_on_other_half
+from bertology.attribution.other_half import best_on_other_half
 
 
 def test_the_choice_of_one_half_is_compared_on_the_other() -> None:
