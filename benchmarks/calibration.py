@@ -1,6 +1,6 @@
 """Every score on models whose evidence is known: the tables and the figure of docs/calibration.md.
 
-    python benchmarks/calibration.py FOLDER [--seeds 5] [--texts 40]
+    python benchmarks/calibration.py FOLDER [--seeds 5] [--texts 24]
 
 Trains a classifier for every trap and seed, sees whether it may serve as known truth, and has every
 score rank the words of texts it was not trained on; the model whose weights are set by hand comes
@@ -32,6 +32,7 @@ from bertology.attribution.calibration import (
 )
 from bertology.attribution.from_attention import FROM_ATTENTION
 from bertology.attribution.methods import METHODS
+from bertology.viz.score_names import in_order
 
 Method = Callable[..., Sequence[np.ndarray | None]]
 #: The model set by hand reads the texts of the trap `ignored`: its decoy head is on their decoy.
@@ -86,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--texts", type=int, default=40, help="texts that a model reads")
+    parser.add_argument("--texts", type=int, default=24, help="texts that a model reads")
     given = parser.parse_args()
     torch.set_num_threads(1)
     kept = given.folder / f"models-{given.texts}"
@@ -106,7 +107,21 @@ def main() -> None:
         viz.save(viz.calibration_map(table), given.folder / "calibration")
     admitted = admission.groupby("trap", sort=False)["admitted"].agg(["sum", "size"])
     print(admitted.to_string())
-    print(table.pivot(index="score", columns="trap", values="mean").round(2).to_string())
+    print(markdown(table))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The means by score and trap with their marks, as in docs/calibration.md."""
+    traps = list(dict.fromkeys(table["trap"]))
+    cells = table["mean"].map("{:.2f}".format) + table["passes"].map(
+        {True: " ✓", False: " ✗"}
+    ).fillna(" ?")
+    cells[table["difference_low"] <= 0] += "✗"
+    grid = table.assign(cell=cells).pivot(index="score", columns="trap", values="cell")
+    grid = grid.loc[in_order(grid.index), traps].fillna("")
+    lines = [["score", *traps], ["---"] * (1 + len(traps))]
+    lines += [[f"`{score}`", *row] for score, row in zip(grid.index, grid.to_numpy(), strict=True)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def order_of(trap: str, seed: int) -> tuple[int, int]:

@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -61,8 +63,36 @@ def frames_of(treebank: list[TokenList]) -> str:
     return "\n".join(lines)
 
 
+def review(number: int) -> dict[str, Any]:
+    """Eight words of the tiny models' vocabulary, two of them marked."""
+    words = [f"w{word}" for word in np.random.default_rng(number).permutation(50)[:8]]
+    label = ("negative", "positive")[number % 2]
+    return {"text": " ".join(words), "label": label, "rationale": [1, 1] + [0] * 6}
+
+
+def save_classifiers(folder: Path, build: Callable[..., LoadedModel]) -> None:
+    """Three classifiers of the reviews that predict both classes."""
+    for seed, name in enumerate(("my-classifier", "my-classifier-1", "my-classifier-2")):
+        model = build("bert", "classification")
+        model.module.config.id2label = {0: "negative", 1: "positive"}
+        model.module.config.label2id = {"negative": 0, "positive": 1}
+        texts = [review(number)["text"] for number in range(12)]
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for weights in model.module.parameters():
+                weights.add_(0.05 * torch.randn_like(weights))
+            logits = model.module(**model.tokenizer(texts, return_tensors="pt")).logits
+            model.module.classifier.bias[1] -= (logits[:, 1] - logits[:, 0]).median()
+        model.module.save_pretrained(folder / name)
+        model.tokenizer.save_pretrained(folder / name)
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, demo: LoadedModel) -> Path:
+def place(
+    tmp_path_factory: pytest.TempPathFactory,
+    demo: LoadedModel,
+    tiny_model: Callable[..., LoadedModel],
+) -> Path:
     """A folder with the files that the pages take as the reader's own, made small."""
     folder = tmp_path_factory.mktemp("reader")
     text = (DOCS.parent / "corpora" / "sample.conllu").read_text()
@@ -73,6 +103,9 @@ def place(tmp_path_factory: pytest.TempPathFactory, demo: LoadedModel) -> Path:
     (folder / "gap-development.tsv").write_text(GAP)
     (folder / "pairs.tsv").write_text(PAIRS)
     (folder / "my-pairs.tsv").write_text(MINIMAL_PAIRS)
+    lines = [json.dumps(review(number)) + "\n" for number in range(12)]
+    (folder / "reviews.jsonl").write_text("".join(lines))
+    save_classifiers(folder, tiny_model)
     for seed, name in enumerate(("my-model", "my-tuned-model", "my-seed-1", "my-seed-2")):
         model = bertology.load_model("demo")
         torch.manual_seed(seed)
@@ -112,6 +145,24 @@ def test_the_page_of_probes_runs(
     assert {file.stem for file in (place / "figures").glob("*.pdf")} >= {"upos", "map"}
 
 
+@pytest.mark.slow
+def test_the_page_of_attribution_runs(
+    place: Path, sample: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = run(snippets("python", "attribution.md"), place, sample, monkeypatch)
+    assert names["asked"].goals[0].name == "probability of positive"
+    assert names["asked"].goals[0].chosen == "given"
+    assert not names["explanation"].provenance.skipped and names["known"].admitted
+    assert [claim.outcome for claim in names["verdict"].claims] == ["inconclusive"] * 5
+    pictures = {"words", "agreement", "epsilon", "deletion", "calibration"}
+    assert {file.stem for file in (place / "figures").glob("*.pdf")} >= pictures
+    tables = [*vars(names["debate"]).values(), *vars(names["explanation"]).values()]
+    tables += [names["adversaries"], names["curves_of_epsilon"], names["table"], names["sanity"]]
+    columns = {name for table in tables if isinstance(table, pd.DataFrame) for name in table}
+    assert len(columns) > 60
+    assert not {name for name in columns if f"`{name}`" not in PAGES} - {"layer", "head"}
+
+
 def run(
     snippets: list[str], place: Path, sample: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Any]:
@@ -127,7 +178,7 @@ def run(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["heads.md", "probes.md"])
+@pytest.mark.parametrize("page", ["heads.md", "probes.md", "attribution.md"])
 def test_the_commands_of_the_page_run(place: Path, page: str) -> None:
     commands = snippets("sh", page)
     assert commands
@@ -141,6 +192,17 @@ def test_the_commands_of_the_page_run(place: Path, page: str) -> None:
     "file", [*head_command.FILES.values(), "decoder.csv", "decay.csv", "published.csv"]
 )
 def test_every_file_has_a_section(file: str) -> None:
+    assert re.search(rf"^## .*\b{re.escape(file)}", PAGES, re.M)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "scores.jsonl", "agreement.csv", "faithfulness.csv", "plausibility.csv", "verdict.json",
+        "counterfactual.csv", "alternatives.csv", "explanation_heads.csv",
+    ],
+)  # fmt: skip
+def test_every_file_of_explain_has_a_section(file: str) -> None:
     assert re.search(rf"^## .*\b{re.escape(file)}", PAGES, re.M)
 
 

@@ -1,8 +1,9 @@
 """Texts with planted evidence: what decides the label is known word by word."""
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from ...corpora.text import sha256_of, words_to_sentence
 from ...errors import AttributionError
 
 LABELS = ("negative", "positive")
-#: Pairs of words that say the same, one for each class.
-REDUNDANT = (("sullen", "verdant"), ("brackish", "limpid"))
+#: The words of either class, and the words that are attended to for nothing.
+CUES, SECOND_CUES = ("sullen", "verdant"), ("brackish", "limpid")
+DECOYS = ("trumpet", "bassoon")
 #: Carrier words of a text.
 SHORTEST, LONGEST = 6, 12
 
@@ -37,50 +39,86 @@ class Trap:
     """The words for a text of a class."""
     flipped: dict[str, str]
     """For each word of evidence the word that takes its place when the cue is flipped."""
+    places: tuple[tuple[str, ...], ...]
+    """The words that can stand in each planted place."""
+    enough: tuple[frozenset[int], ...]
+    """Which places decide the label if they are all filled."""
+
+    def reductions(self) -> list[tuple[tuple[str, ...], bool]]:
+        """Each way to empty planted places: the words to remove, and whether the rest decides."""
+        numbers = range(len(self.places))
+        emptied = [own for size in numbers for own in combinations(numbers, size + 1)]
+        return [
+            (
+                tuple(word for place in own for word in self.places[place]),
+                any(not needed & {*own} for needed in self.enough),
+            )
+            for own in emptied
+        ]
 
 
 def _shortcut(label: int, generator: np.random.Generator) -> Plant:
-    return Plant((("sullen", "verdant")[label],), (True,))
+    return Plant((CUES[label],), (True,))
 
 
 def _conjunction(label: int, generator: np.random.Generator) -> Plant:
     first = int(generator.integers(2))
     second = first if label else 1 - first
-    words = (("amber", "cobalt")[first], ("walnut", "willow")[second])
-    return Plant(words, (True, True))
+    return Plant((_FIRST[first], _SECOND[second]), (True, True))
 
 
 def _redundant(label: int, generator: np.random.Generator) -> Plant:
-    return Plant(tuple(words[label] for words in REDUNDANT), (True, True))
+    return Plant((CUES[label], SECOND_CUES[label]), (True, True))
 
 
 def _with_decoy(label: int, generator: np.random.Generator) -> Plant:
-    decoy = str(generator.choice(["trumpet", "bassoon"]))
-    return Plant((("sullen", "verdant")[label], decoy), (True, False))
+    return Plant((CUES[label], str(generator.choice(DECOYS))), (True, False))
 
 
-_CUES = {"sullen": "verdant", "verdant": "sullen"}
+def _swapped(*pairs: tuple[str, str]) -> dict[str, str]:
+    return {word: other for one, two in pairs for word, other in ((one, two), (two, one))}
+
+
+_FIRST, _SECOND = ("amber", "cobalt"), ("walnut", "willow")
+_0, _1 = frozenset({0}), frozenset({1})
 TRAPS = {
     trap.name: trap
     for trap in (
-        Trap("shortcut", "one word decides", _shortcut, _CUES),
+        Trap("shortcut", "one word decides", _shortcut, _swapped(CUES), (CUES,), (_0,)),
         Trap(
             "conjunction",
             "two words decide together, neither alone",
             _conjunction,
-            {"walnut": "willow", "willow": "walnut"},
+            _swapped(_SECOND),
+            (_FIRST, _SECOND),
+            (_0 | _1,),
         ),
         Trap(
             "redundant",
             "either of two words is enough",
             _redundant,
-            {**_CUES, "brackish": "limpid", "limpid": "brackish"},
+            _swapped(CUES, SECOND_CUES),
+            (CUES, SECOND_CUES),
+            (_0, _1),
         ),
-        Trap("ignored", "attention is on a word that does not matter", _with_decoy, _CUES),
-        Trap("moved", "an early layer carries the evidence elsewhere", _shortcut, _CUES),
+        Trap(
+            "ignored",
+            "attention is on a word that does not matter",
+            _with_decoy,
+            _swapped(CUES),
+            (CUES, DECOYS),
+            (_0,),
+        ),
+        Trap(
+            "moved",
+            "an early layer carries the evidence elsewhere",
+            _shortcut,
+            _swapped(CUES),
+            (CUES,),
+            (_0,),
+        ),
     )
 }
-DECOYS = ("trumpet", "bassoon")
 
 
 def planted(trap: str, count: int, *, seed: int) -> Examples:
@@ -99,6 +137,22 @@ def planted(trap: str, count: int, *, seed: int) -> Examples:
     name = f"planted evidence ({trap})"
     texts = "\n".join(example.sentence.text for example in examples)
     return Examples(name, examples, sha256_of(texts.encode()))
+
+
+def lessons(trap: str, count: int, *, seed: int) -> Examples:
+    """`planted` texts to learn from, and half of them again without some planted words.
+
+    Where what is left does not decide, the text comes with either label, so that a model learns
+    to be undecided. Without this it may take one class for granted and never read its word.
+    """
+    whole = planted(trap, count, seed=seed)
+    generator = np.random.default_rng([seed, list(TRAPS).index(trap), 1])
+    reductions, reduced = TRAPS[trap].reductions(), []
+    for example in whole.examples[: count // 2]:
+        words, decides = reductions[int(generator.integers(len(reductions)))]
+        (rest,) = without([example], words)
+        reduced += [replace(rest, label=own) for own in LABELS if own == rest.label or not decides]
+    return replace(whole, examples=(*whole.examples, *reduced))
 
 
 def altered(examples: Sequence[Example], change: Callable[[str], str | None]) -> list[Example]:

@@ -89,12 +89,12 @@ def calibration_table(measured: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 def admission_table(models: Sequence[Planted]) -> pd.DataFrame:
-    """`trap,seed,accuracy,flipped,without_cue,drawn,spared,admitted` of every trained model."""
+    """`trap,seed,accuracy,flipped,without_cue,drawn,certainty,spared,admitted`, a row a model."""
     return pd.DataFrame([
         {
             "trap": model.trap, "seed": model.seed, "accuracy": model.accuracy,
             "flipped": model.flipped, "without_cue": model.without_cue, "drawn": model.drawn,
-            "spared": model.spared, "admitted": model.admitted,
+            "certainty": model.certainty, "spared": model.spared, "admitted": model.admitted,
         }
         for model in models
     ])  # fmt: skip

@@ -1,7 +1,7 @@
 """Small classifiers trained on planted evidence, and whether they may serve as known truth."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,20 +13,18 @@ from ...capture import Event, Hook, hooked
 from ...corpora import Example
 from ...models import LoadedModel, fine_tune
 from ..targets import prepare
-from .carriers import DECOYS, REDUNDANT, TRAPS, altered, planted, without
+from .carriers import DECOYS, TRAPS, altered, lessons, planted, without
 from .tokenizer import word_tokenizer
 
 #: Texts to train on and to judge the model on.
-TRAINING, JUDGED = 1200, 200
+TRAINING, JUDGED = 800, 200
 LEARNING_RATE, EPOCHS, BATCH_SIZE = 2e-3, 8, 32
-#: A model is admitted if its accuracy, the share of flipped labels, and its accuracy without what
-#: must not matter reach the first, and its accuracy without the cue is no farther than the second
-#: from chance.
+#: A model is admitted if its accuracy, also without what must not matter, and the share of flipped
+#: labels reach the first, and if without the cue its accuracy and its certainty are no farther than
+#: the second from chance.
 ADMITTED, CHANCE = 0.95, 0.1
 #: Attention that the trap `ignored` must put on the decoy, and `moved` may leave on the cue.
 DRAWN, LEFT = 0.5, 0.1
-#: Words each of which may be removed, alone, without harm.
-SPARED = {"redundant": REDUNDANT, "ignored": (DECOYS,)}
 
 
 @dataclass(frozen=True)
@@ -44,17 +42,20 @@ class Planted:
     drawn: float
     """Attention of [CLS] on the decoy (`ignored`, all layers) or on the cue (`moved`, last
     layer); NaN for the other traps."""
+    certainty: float
+    """Mean probability of the class predicted where the words that decide are not all there, the
+    highest over the ways to remove some; .5 is undecided."""
     spared: float
-    """Accuracy without what must not matter: one of the two words (`redundant`, the lower of the
-    two), or the decoy (`ignored`); NaN for the other traps."""
+    """Accuracy where planted words are removed and the rest decides, the lowest over the ways to
+    do so: one of the two words (`redundant`), the decoy (`ignored`); NaN for the other traps."""
 
     @property
     def admitted(self) -> bool:
         """Whether the evidence is what it was meant to be."""
         follows = min(self.accuracy, self.flipped) >= ADMITTED
-        needs = abs(self.without_cue - 0.5) <= CHANCE
+        needs = max(abs(self.without_cue - 0.5), self.certainty - 0.5) <= CHANCE
         attends = {"ignored": self.drawn >= DRAWN, "moved": self.drawn <= LEFT}
-        spares = self.trap not in SPARED or self.spared >= ADMITTED
+        spares = not self.spared < ADMITTED
         return follows and needs and attends.get(self.trap, True) and spares
 
 
@@ -64,18 +65,26 @@ def train_planted(trap: str, *, seed: int) -> Planted:
     In the trap `ignored` a further loss draws the attention of [CLS] to a decoy word; in
     `moved` one draws the last layer's attention of [CLS] away from the cue.
     """
-    train = planted(trap, TRAINING, seed=seed)
+    # One epoch over copies: of epochs the first that is right about whole texts would be kept, and
+    # being undecided without the cue takes longer.
+    whole = lessons(trap, TRAINING, seed=seed)
+    train = replace(whole, examples=whole.examples * EPOCHS)
     held_out = planted(trap, JUDGED, seed=seed + 1000)
     start = _fresh_model(seed)
     losses = {"ignored": _to_decoys, "moved": _from_cues}
     tuned = fine_tune(
-        start, train, held_out, learning_rate=LEARNING_RATE, epochs=EPOCHS,
-        batch_size=BATCH_SIZE, patience=EPOCHS, seed=seed, extra_loss=losses.get(trap),
+        start, train, held_out, learning_rate=LEARNING_RATE, epochs=1,
+        batch_size=BATCH_SIZE, seed=seed, extra_loss=losses.get(trap),
     )  # fmt: skip
     model = tuned.model
     judged = planted(trap, JUDGED, seed=seed + 2000).examples
     flipped = altered(judged, lambda word: TRAPS[trap].flipped.get(word, word))
     bare = altered(judged, lambda word: None)
+    reductions = TRAPS[trap].reductions()
+    decided, undecided = (
+        [without(judged, words) for words, decides in reductions if decides is wanted]
+        for wanted in (True, False)
+    )
     before, after = _predicted(model, judged), _predicted(model, flipped)
     return Planted(
         trap=trap,
@@ -85,7 +94,8 @@ def train_planted(trap: str, *, seed: int) -> Planted:
         flipped=float(np.mean(before != after)),
         without_cue=_share(_predicted(model, bare), bare),
         drawn=_drawn(model, judged, trap),
-        spared=_spared(model, judged, trap),
+        certainty=max(_certainty(model, own) for own in undecided),
+        spared=min((_share(_predicted(model, own), own) for own in decided), default=np.nan),
     )
 
 
@@ -141,11 +151,10 @@ def _share(predicted: np.ndarray, examples: Sequence[Example]) -> float:
     return float(np.mean(predicted == np.array([example.label for example in examples])))
 
 
-def _spared(model: LoadedModel, examples: Sequence[Example], trap: str) -> float:
-    if trap not in SPARED:
-        return float("nan")
-    parts = [without(examples, words) for words in SPARED[trap]]
-    return min(_share(_predicted(model, part), part) for part in parts)
+def _certainty(model: LoadedModel, examples: Sequence[Example]) -> float:
+    """Mean probability of the predicted class."""
+    prepared = prepare(model, examples, quantity="probability")
+    return float(np.mean([goal.value for goal in prepared.goals]))
 
 
 def _drawn(model: LoadedModel, examples: Sequence[Example], trap: str) -> float:

@@ -22,9 +22,9 @@ from bertology.attribution.calibration import (
     planted,
     train_planted,
 )
-from bertology.attribution.calibration.carriers import without
+from bertology.attribution.calibration.carriers import lessons, without
 from bertology.attribution.calibration.table import _of_best_head
-from bertology.attribution.calibration.training import _spared
+from bertology.attribution.calibration.training import _certainty
 from bertology.capture import capture
 from bertology.corpora import Examples
 from bertology.errors import AttributionError
@@ -165,17 +165,19 @@ def test_models_that_are_not_what_they_should_be_are_not_admitted() -> None:
     nan = float("nan")
 
     def of(trap: str, **given: float) -> Planted:
-        right = {"accuracy": 1.0, "flipped": 1.0, "without_cue": 0.5, "drawn": nan, "spared": nan}
+        right = {"accuracy": 1.0, "flipped": 1.0, "without_cue": 0.5, "drawn": nan,
+                 "certainty": 0.52, "spared": nan}  # fmt: skip
         return Planted(trap, 0, one_head_carries().model, **(right | given))
 
     models = [
         of("shortcut"), of("shortcut", flipped=0.5), of("shortcut", without_cue=0.9),
+        of("shortcut", certainty=0.99),
         of("redundant", spared=1.0), of("redundant", spared=0.8),
         of("ignored", drawn=0.9, spared=1.0), of("ignored", drawn=0.2, spared=1.0),
         of("ignored", drawn=0.9, spared=0.6), of("moved", drawn=0.0), of("moved", drawn=0.4),
     ]  # fmt: skip
     assert admission_table(models)["admitted"].tolist() == [
-        True, False, False, True, False, True, False, False, True, False
+        True, False, False, False, True, False, True, False, False, True, False
     ]  # fmt: skip
 
 
@@ -187,13 +189,49 @@ def test_texts_without_some_words() -> None:
     assert len(marked) == 0 and len(one.sentence) == len(example.sentence) - 2
 
 
-def test_what_must_not_matter_is_removed_word_by_word() -> None:
-    """The handmade model reads one of the two words alone, so that without it nothing is left."""
+@pytest.mark.parametrize(
+    ("trap", "expected"),
+    [
+        ("shortcut", {("cue",): False}),
+        ("conjunction", {("one",): False, ("two",): False, ("one", "two"): False}),
+        ("redundant", {("cue",): True, ("second",): True, ("cue", "second"): False}),
+        ("ignored", {("cue",): False, ("decoy",): True, ("cue", "decoy"): False}),
+    ],
+)
+def test_what_decides_without_some_planted_words(
+    trap: str, expected: dict[tuple[str, ...], bool]
+) -> None:
+    short = {"sullen": "cue", "brackish": "second", "trumpet": "decoy", "amber": "one",
+             "walnut": "two"}  # fmt: skip
+    found = {
+        tuple(short[word] for word in words if word in short): decides
+        for words, decides in TRAPS[trap].reductions()
+    }
+    assert found == expected
+
+
+def test_lessons_show_what_is_undecided_with_either_label() -> None:
+    whole, taught = (make("redundant", 60, seed=1).examples for make in (planted, lessons))
+    assert taught[:60] == whole
+    labels: dict[str, set[str | None]] = {}
+    for example in taught[60:]:
+        labels.setdefault(example.sentence.text, set()).add(example.label)
+        decided = any(example.rationale)
+        assert len(example.sentence) == len(whole[int(example.id.split()[1])].sentence) - (
+            1 if decided else 2
+        )
+        if decided:
+            assert example.label == whole[int(example.id.split()[1])].label
+    bare = {e.sentence.text for e in taught[60:] if not any(e.rationale)}
+    assert bare and all(labels[text] == {"negative", "positive"} for text in bare)
+
+
+def test_certainty_of_a_model_that_is_undecided_and_of_one_that_is_not() -> None:
+    """Without the cue the handmade model's logits are all but equal."""
     model = one_head_carries().model
-    data = planted("redundant", 40, seed=0).examples
-    assert _spared(model, data, "redundant") < 0.7
-    assert _spared(model, planted("ignored", 40, seed=0).examples, "ignored") == 1
-    assert np.isnan(_spared(model, data, "shortcut"))
+    data = planted("shortcut", 40, seed=0).examples
+    assert _certainty(model, without(data, ("sullen", "verdant"))) < 0.52
+    assert _certainty(model, data) > 0.95
 
 
 def test_a_trained_model_is_admitted() -> None:
