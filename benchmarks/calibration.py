@@ -113,9 +113,8 @@ def main() -> None:
 def markdown(table: pd.DataFrame) -> str:
     """The means by score and trap with their marks, as in docs/calibration.md."""
     traps = list(dict.fromkeys(table["trap"]))
-    cells = table["mean"].map("{:.2f}".format) + table["passes"].map(
-        {True: " ✓", False: " ✗"}
-    ).fillna(" ?")
+    marks = table["passes"].map({True: " ✓", False: " ✗"}).fillna(" ?")
+    cells = table["mean"].map("{:.2f}".format) + marks
     cells[table["difference_low"] <= 0] += "✗"
     grid = table.assign(cell=cells).pivot(index="score", columns="trap", values="cell")
     grid = grid.loc[in_order(grid.index), traps].fillna("")
