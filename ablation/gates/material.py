@@ -40,7 +40,8 @@ def halved(model: LoadedModel, examples: Examples, seed: int) -> Material:
             f"{model.name} was loaded as {model.task}, which has no loss that gates could keep; "
             f"load it with task={' or '.join(map(repr, _TASKS))}."
         )
-    task, unlabelled = model.task, []
+    task = model.task
+    unlabelled: list[list[str]] = []
     if task == "classification":
         task = "regression" if len(model.labels) == 1 else task
         examples, unlabelled = _labelled(model, examples)
