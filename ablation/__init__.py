@@ -1,6 +1,8 @@
 """What breaks when a head is gone."""
 
 from .curves import PruningCurve, pruning_curve
+from .distillation import KeptHeads, kept_heads
+from .gates import LearnedGates, kept_by_role, learn_gates, named_roles, surviving_heads
 from .importance import (
     Criterion,
     FirstOrder,
@@ -10,18 +12,39 @@ from .importance import (
     importance,
 )
 from .knockout import mean_head_outputs
+from .specificity import (
+    Behaviour,
+    Specificity,
+    by_class,
+    by_paradigm,
+    probing_behaviour,
+    specificity,
+)
 from .sweep import Ablation, ablate
 
 __all__ = [
     "Ablation",
+    "Behaviour",
     "Criterion",
     "FirstOrder",
     "Importance",
+    "KeptHeads",
+    "LearnedGates",
     "PruningCurve",
+    "Specificity",
     "ablate",
+    "by_class",
+    "by_paradigm",
     "first_order",
     "head_importance",
     "importance",
+    "kept_by_role",
+    "kept_heads",
+    "learn_gates",
     "mean_head_outputs",
+    "named_roles",
+    "probing_behaviour",
     "pruning_curve",
+    "specificity",
+    "surviving_heads",
 ]

@@ -1,6 +1,7 @@
 """Labels of examples as classes of a classifier, or as numbers."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,8 @@ def values_of(examples: Sequence[Example]) -> np.ndarray:
     for index, example in enumerate(examples):
         if example.label is None:
             continue
-        try:
+        with suppress(ValueError):
             values[index] = float(example.label)
-        except ValueError:
-            pass
         if not np.isfinite(values[index]):
             raise CorpusError(
                 f"The label {example.label!r} of {example.id!r} is no finite number, which the "

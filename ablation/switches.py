@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..capture import Event, Hook, hooked
 from ..capture.blocks import Blocks, hidden_of, replaced, stack_blocks
+from ..capture.feedforward import find_mlps
 from ..capture.places import one_of_a_kind
 from ..errors import CaptureError
-from .feedforward import find_mlps
 from .parts import Part
 
 

@@ -69,12 +69,13 @@ def peak_memory(device: str) -> float:
 
 def _timed(job: Job, device: str, save: str | None) -> dict[str, float]:
     _wait_for(device)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     result = job()
     _wait_for(device)
     seconds = time.perf_counter() - started
     answer = {
         "seconds": seconds - result.taken_off,
+        "processor": time.process_time() - worked,
         "reading": result.reading,
         "peak": peak_memory(device),
     }

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from bertology.ablation.packed import Sweep
+from bertology.ablation.switches import Switches
+from bertology.attribution.goals import of_outputs
 from bertology.corpora import Example, Examples
 from bertology.corpora.text import text_to_sentence
 
@@ -104,3 +107,32 @@ def texts() -> Callable[..., Examples]:
         return Examples("texts", tuple(Example(one, label=own) for one, own in rows), "0" * 64)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sweep_scores() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Targets of the texts of one batch, (text,) intact and (stand-in, part, text) without parts.
+
+    `restarts` says where passes are taken up: `Restarts([])` runs all of them whole.
+    """
+
+    def find(
+        model: Any,
+        batch: Any,
+        goals: list[Any],
+        parts: list[Any],
+        stand_ins: Any,
+        restarts: Any,
+        most: int | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        switches = Switches(model.module, parts)
+        sweep = Sweep(model, parts, switches, restarts, most)
+
+        def read(outputs: Any, packed: Any, copies: int) -> np.ndarray:
+            return of_outputs(model, outputs, packed, goals * copies)[:, None].numpy()
+
+        with switches.attached():
+            base, ablated = sweep.run(batch, read, stand_ins)
+        return base[:, 0], ablated[..., 0]
+
+    return find

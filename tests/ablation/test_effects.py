@@ -5,20 +5,21 @@ import pytest
 
 from bertology import BertologyError
 from bertology.ablation import ablate, importance
-from bertology.ablation.effects import effect_table
+from bertology.ablation.effects import differences
 from bertology.ablation.labels import classes_of
+from bertology.ablation.metrics import mean
 from bertology.corpora import Example, examples_of, read_sst
 from bertology.corpora.text import text_to_sentence
 
 
 def table_of(delta, seed, units=None):
-    """Effects with these target differences (example, layer, head) and no accuracy."""
-    base = np.full((2, len(delta)), np.nan)
-    base[0] = 3.0
-    ablated = np.full((2, 1, *delta.shape[1:], len(delta)), np.nan)
-    ablated[0, 0] = 3.0 + np.moveaxis(delta, 0, -1)
+    """Effects with these differences of a mean, (example, layer, head)."""
+    ones = np.ones(len(delta))
+    base = np.stack([3.0 * ones, ones], axis=-1)
+    parts = 3.0 + delta.reshape(len(delta), -1).T
+    ablated = np.stack([parts, np.ones_like(parts)], axis=-1)[:, None]
     units = np.arange(len(delta)) if units is None else units
-    return effect_table(base, ablated, ["zero"], units, seed)
+    return differences(mean("target"), base, ablated, units, seed)
 
 
 def test_null_heads_are_flagged_rarely_and_a_real_one_nearly_always():
@@ -72,10 +73,10 @@ def test_labels_are_names_or_indices(tiny_model):
 
 
 def test_labels_are_refused_before_any_work(tiny_model, monkeypatch):
-    from bertology.ablation import sweep
+    from bertology.ablation import setting
     from bertology.corpora import Examples
 
-    monkeypatch.setattr(sweep, "settle", lambda *a, **k: pytest.fail("work was done"))
+    monkeypatch.setattr(setting, "prepare", lambda *a, **k: pytest.fail("work was done"))
     with pytest.raises(BertologyError, match="LABEL_0"):
         ablate(tiny_model("bert", "classification"), Examples("x", tuple(labelled("good")), ""))
 

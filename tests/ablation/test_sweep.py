@@ -9,10 +9,14 @@ import pytest
 import torch
 
 from bertology import BertologyError
-from bertology.ablation import Ablation, ablate, mean_head_outputs, sweep
-from bertology.ablation.sweep import score_without_heads
+from bertology.ablation import Ablation, ablate, mean_head_outputs, packed
+from bertology.ablation.packed import StandIn
+from bertology.ablation.parts import every_head
+from bertology.ablation.scoring import random_half
+from bertology.ablation.switches import Written
 from bertology.attribution.targets import measure, prepare
 from bertology.capture import collate, gate_heads, hooked
+from bertology.capture.shortcut import Restarts
 from bertology.corpora import Example, Examples
 from bertology.corpora.text import text_to_sentence
 
@@ -21,17 +25,31 @@ COLUMNS = ["layer", "head", "mode", "metric", "base", "ablated", "delta", "ci_lo
 TASKS = [("bert", "classification"), ("gpt2", "causal-lm"), ("llama", "causal-lm")]
 # Classifiers of the BERT kind read the first position, so they cannot be padded on the left.
 SIDES = [("bert", "encoder"), ("albert", "encoder"), *TASKS[1:]]
-UNLABELLED = np.array([-1])
+WHOLE = Restarts([])
 
 
-def scored(model, examples, fills=(None,), side="right"):
+def grid(found):
+    """(stand-in, layer, head, text) of what `sweep_scores` found."""
+    return found.reshape(len(found), 3, 4, -1)
+
+
+@pytest.fixture
+def scored(sweep_scores):
     """Target of every example alone, intact and (mode, layer, head): no batching, no restart."""
-    prepared = prepare(model, examples.examples)
-    found = [
-        score_without_heads(model, collate([e], model, side), [g], UNLABELLED, fills, [])[0]
-        for e, g in zip(prepared.encodings, prepared.goals, strict=True)
-    ]
-    return np.stack([f.base[0] for f in found]), np.stack([f.ablated[0] for f in found], -1)
+
+    def find(model, examples, stand_ins=None):
+        stand_ins = stand_ins or [StandIn("zero")]
+        prepared = prepare(model, examples.examples)
+        parts = every_head(model.module)
+        found = [
+            sweep_scores(model, collate([e], model), [g], parts, stand_ins, WHOLE)
+            for e, g in zip(prepared.encodings, prepared.goals, strict=True)
+        ]
+        return np.concatenate([f[0] for f in found]), np.concatenate(
+            [grid(f[1]) for f in found], -1
+        )
+
+    return find
 
 
 @pytest.mark.parametrize(("family", "task"), TASKS)
@@ -104,34 +122,38 @@ def test_mean_head_outputs_ignore_padding(tiny_model, random_examples):
     torch.testing.assert_close(together, total / tokens, atol=1e-5, rtol=1e-5)
 
 
-def test_each_half_is_scored_with_the_mean_of_the_other(tiny_model, random_examples):
+def test_each_half_is_scored_with_the_mean_of_the_other(tiny_model, random_examples, scored):
     model, examples = tiny_model("bert", "classification"), random_examples(60, document_size=3)
     result = ablate(model, examples, modes=["mean"], seed=3)
     prepared = prepare(model, examples.examples)
     units = np.arange(60) // 3
-    first, second = sweep._halves(units, 3)
+    half = random_half(units, 3)
+    first, second = np.flatnonzero(half), np.flatnonzero(~half)
     assert sorted([*first, *second]) == list(range(60)) and len(first) == 30
     assert not set(units[first]) & set(units[second])
     means = mean_head_outputs(model, [prepared.encodings[i] for i in second])
     half = Examples("half", tuple(examples.examples[i] for i in first), "")
     np.testing.assert_allclose(
-        result.target[..., first], scored(model, half, [means])[1], 1e-4, 1e-4
-    )
+        result.target[..., first],
+        scored(model, half, [StandIn("mean", Written(heads=dict(enumerate(means))))])[1],
+        1e-4, 1e-4,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("family", "task"), SIDES)
-def test_a_batch_equals_singles_padded_on_either_side(tiny_model, random_examples, family, task):
+def test_a_batch_equals_singles_padded_on_either_side(
+    tiny_model, random_examples, scored, sweep_scores, family, task
+):
     model, examples = tiny_model(family, task), random_examples(7)
     result = ablate(model, examples, modes=["zero"])
     base, ablated = scored(model, examples)
     np.testing.assert_allclose(result.base_target, base, 1e-4, 1e-4)
     np.testing.assert_allclose(result.target, ablated, 1e-4, 1e-4)
     prepared = prepare(model, examples.examples)
-    left = score_without_heads(
-        model, collate(prepared.encodings, model, "left"), prepared.goals,
-        np.full(7, -1), [None], [],
-    )  # fmt: skip
-    np.testing.assert_allclose(np.stack([s.ablated[0] for s in left], -1), ablated, 1e-4, 1e-4)
+    batch = collate(prepared.encodings, model, "left")
+    parts = every_head(model.module)
+    _, left = sweep_scores(model, batch, prepared.goals, parts, [StandIn("zero")], WHOLE)
+    np.testing.assert_allclose(grid(left), ablated, 1e-4, 1e-4)
 
 
 @pytest.mark.parametrize("task", ["encoder", "masked-lm", "causal-lm", "classification"])
@@ -173,7 +195,7 @@ def test_the_table_is_the_mean_of_the_paired_differences(tiny_model, random_exam
         ):
             rows = result.table[(result.table["mode"] == mode) & (result.table.metric == metric)]
             assert (rows.n == n).all() and rows.descriptive.all() and rows.p_adjusted.isna().all()
-            delta = np.nanmean(ablated[mode_number].astype(float) - base, -1)
+            delta = np.nanmean(ablated[mode_number] - base, -1)
             np.testing.assert_allclose(rows.delta, delta.ravel(), atol=1e-12)
             np.testing.assert_allclose(rows.ablated - rows.base, rows.delta, atol=1e-6)
             assert (rows.ci_low <= rows.delta).all() and (rows.delta <= rows.ci_high).all()
@@ -215,20 +237,30 @@ def test_what_does_not_fit_is_skipped_and_counted(tiny_model, random_examples):
 
 def test_bad_input_is_refused(tiny_model, random_examples):
     model = tiny_model("bert", "classification")
-    with pytest.raises(BertologyError, match="resample"):
-        ablate(model, random_examples(3), modes=["resample"])
+    with pytest.raises(BertologyError, match=r"drop.*resample"):
+        ablate(model, random_examples(3), modes=["drop"])
     with pytest.raises(BertologyError, match="at least two"):
         ablate(model, random_examples(1))
     assert len(ablate(model, random_examples(1), modes="zero").table) == 12
     with pytest.raises(BertologyError, match="at least one text"):
         mean_head_outputs(model, [])
-    pruned = tiny_model("bert", "classification")
-    attention = pruned.module.bert.encoder.layer[0].attention
+
+
+def test_layers_may_differ_in_their_heads(tiny_model, random_examples):
+    model = tiny_model("bert", "classification")
+    attention = model.module.bert.encoder.layer[0].attention
     for name in ("query", "key", "value"):
         setattr(attention.self, name, torch.nn.Linear(32, 24))
     attention.output.dense = torch.nn.Linear(24, 32)
+    result = ablate(model, random_examples(3), modes=["zero"])
+    assert list(result.parts.part) == [
+        f"L{layer}H{head}" for layer, heads in enumerate((3, 4, 4)) for head in range(heads)
+    ]
+    assert (result.table.delta != 0).all()
+    with pytest.raises(BertologyError, match="grid"):
+        _ = result.target
     with pytest.raises(BertologyError, match=r"\[3, 4, 4\] heads"):
-        ablate(pruned, random_examples(3))
+        mean_head_outputs(model, [])
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -242,11 +274,12 @@ def test_the_model_is_left_as_it_was(tiny_model, random_examples, monkeypatch, b
 
         def failing(*given):
             calls.append(1)
-            if len(calls) == 20:
+            if len(calls) == 5:
                 raise RuntimeError("on purpose")
-            return measure(*given)
+            return packing(*given)
 
-        monkeypatch.setattr(sweep, "measure", failing)
+        packing = packed._packed
+        monkeypatch.setattr(packed, "_packed", failing)
         with pytest.raises(RuntimeError, match="on purpose"):
             ablate(model, examples)
     else:
