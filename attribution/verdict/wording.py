@@ -15,6 +15,8 @@ def sentence_of(found: Claim, declared: Declaration) -> str:
         reading = f"These data do not settle whether {question}."
     elif found.outcome == SUPPORTED:
         reading = f"On these data {statement}."
+    elif found.claim == NO_ALTERNATIVE:
+        reading = f"On these data {statement.removeprefix('no ')}."
     else:
         reading = f"On these data it is not so that {statement}: {_refuted(found)}."
     interval = ""
@@ -63,8 +65,6 @@ def _worded(found: Claim, declared: Declaration) -> tuple[str, str]:
 
 
 def _refuted(found: Claim) -> str:
-    if found.claim == NO_ALTERNATIVE:
-        return "an alternative was found within the budget"
     if found.equivalent is None:
         return "it falls short by more than that"
     if found.equivalent:
