@@ -411,8 +411,8 @@ def prune(
     keep: Annotated[
         str | None,
         typer.Option(
-            help="How many heads stay: a share, such as 0.5, or a number, such as 36. The best head "
-            "of each layer always stays."
+            help="How many heads stay: a share, such as 0.5, or a number, such as 36. The best "
+            "head of each layer always stays."
         ),
     ] = None,
     remove: Annotated[

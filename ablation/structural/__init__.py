@@ -6,7 +6,7 @@ save_pruned(pruned, "smaller"); compare(model, pruned, others).table
 """
 
 from ...models import export_pruned, save_pruned
-from .choosing import least_important
+from .choosing import kept_count, least_important
 from .comparison import Pruning, compare
 from .cost import latency
 from .pruning import prune
@@ -15,6 +15,7 @@ __all__ = [
     "Pruning",
     "compare",
     "export_pruned",
+    "kept_count",
     "latency",
     "least_important",
     "prune",

@@ -19,14 +19,8 @@ def least_important(table: pd.DataFrame, keep: float | int) -> list[tuple[int, i
     Raises:
         CaptureError: fewer heads than layers are to be kept, or more than there are.
     """
-    total, layers = len(table), table["layer"].nunique()
-    count = round(keep * total) if isinstance(keep, float) else keep
-    if not layers <= count <= total:
-        raise CaptureError(
-            f"{count} of {total} heads are to be kept (keep={keep}); give a share or number that "
-            f"keeps at least one in each of the {layers} layers and at most all. Whole layers are "
-            "removed by layers=[…] (--layers)."
-        )
+    layers = table["layer"].nunique()
+    count = kept_count(keep, len(table), layers)
     ranked = table.sort_values(
         ["importance", "layer", "head"], ascending=[False, True, True], kind="stable"
     )
@@ -35,3 +29,19 @@ def least_important(table: pd.DataFrame, keep: float | int) -> list[tuple[int, i
     return sorted(
         (int(row.layer), int(row.head)) for row in others.iloc[count - layers :].itertuples()
     )
+
+
+def kept_count(keep: float | int, total: int, layers: int) -> int:
+    """How many of `total` heads in `layers` layers a share or number keeps.
+
+    Raises:
+        CaptureError: fewer heads than layers, or more than there are.
+    """
+    count = round(keep * total) if isinstance(keep, float) else keep
+    if not layers <= count <= total:
+        raise CaptureError(
+            f"{count} of {total} heads would be kept (keep={keep}); give a share or number that "
+            f"keeps at least one in each of the {layers} layers and at most all. Whole layers are "
+            "removed by layers=[…] (--layers)."
+        )
+    return count

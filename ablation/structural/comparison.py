@@ -17,7 +17,7 @@ from ..effects import differences
 from ..metrics import Scoring
 from ..panels import Panel, Reading
 from ..setting import Setting, settle
-from .cost import BATCH_SIZES, LENGTHS, file_size, latency, parameters
+from .cost import BATCH_SIZES, LENGTHS, REPEATS, file_size, latency, parameters
 
 COLUMNS = ("metric", "before", "after", "delta", "ci_low", "ci_high", "n", "descriptive")
 
@@ -44,7 +44,7 @@ def compare(
     metrics: Sequence[str | Scoring] | None = None,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     lengths: Sequence[int] = LENGTHS,
-    repeats: int = 15,
+    repeats: int = REPEATS,
     seed: int = 0,
 ) -> Pruning:
     """Compare a pruned model with the one it was made from.

@@ -17,8 +17,8 @@ from ...errors import ModelError
 from ...models import LoadedModel
 from ...stats.intervals import DRAWS, LEVEL
 
-#: Texts in a batch, and tokens in a text, at which time is measured unless others are asked for.
-BATCH_SIZES, LENGTHS = (1, 8, 32), (16, 64, 128)
+#: Texts in a batch, tokens in a text, and turns, unless others are asked for.
+BATCH_SIZES, LENGTHS, REPEATS = (1, 8), (16, 64, 128), 11
 LATENCY_COLUMNS = (
     "batch_size", "length", "before_seconds", "after_seconds", "ratio", "ratio_low", "ratio_high",
     "repeats", "device",
@@ -43,7 +43,7 @@ def latency(
     *,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     lengths: Sequence[int] = LENGTHS,
-    repeats: int = 15,
+    repeats: int = REPEATS,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Time of a forward pass of both models, at several sizes.
