@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..importance import Criterion, Question, ask, refuse_lossless
 from ..instruments import default_metrics, instruments_for
 from ..knockout import head_grid
 from ..metrics import Scoring
+from ..parts import Head
 from ..scoring import random_half, score
 from ..setting import settle
 from .order import Ranking, head_counts, random_scores, removal
@@ -214,8 +216,14 @@ def _orders(
     """Name, draw and ranking: the importances, the first of them reversed, and random ones."""
     for name, rank in ranks.items():
         yield name, 0, rank
-    first = next(iter(ranks.values()))
-    yield REVERSED, 0, lambda gone: -first(gone)
+    yield REVERSED, 0, partial(_reversed, next(iter(ranks.values())))
     for draw in range(draws):
-        scores = random_scores(shape, seed, draw)
-        yield RANDOM, draw, lambda gone, scores=scores: scores
+        yield RANDOM, draw, partial(_fixed, random_scores(shape, seed, draw))
+
+
+def _reversed(rank: Ranking, gone: Sequence[Head]) -> np.ndarray:
+    return -rank(gone)
+
+
+def _fixed(scores: np.ndarray, gone: Sequence[Head]) -> np.ndarray:
+    return scores

@@ -73,14 +73,24 @@ class Points:
     ) -> "Points":
         """The points of sets given in the order in which they were scored."""
         base, ablated = scores.base[metric.name], scores.ablated[mode, metric.name]
-        values = interval(metric, np.concatenate([base[None], ablated[:, 0]]), units, seed)
+        rows = np.concatenate([base[None], ablated[:, 0]])
+        value, low, high = interval(metric, rows, units, seed)
         change = differences(metric, base, ablated, units, seed)
-        deltas = (
+        delta, delta_low, delta_high = (
             np.concatenate([[0.0], change[column]]) for column in ("delta", "ci_low", "ci_high")
         )
-        places = {gone: number + 1 for number, gone in enumerate(sets)} | {frozenset(): 0}
-        n, descriptive = int(change["n"].iloc[0]), bool(change["descriptive"].iloc[0])
-        return cls(metric, places, *values, *deltas, n, descriptive)
+        return cls(
+            metric=metric,
+            places={frozenset(): 0} | {gone: number + 1 for number, gone in enumerate(sets)},
+            value=value,
+            low=low,
+            high=high,
+            delta=delta,
+            delta_low=delta_low,
+            delta_high=delta_high,
+            n=int(change["n"].iloc[0]),
+            descriptive=bool(change["descriptive"].iloc[0]),
+        )
 
     def curves(self, removals: Sequence[Removal], heads: int) -> pd.DataFrame:
         """The curve of one order from the intact model on; of random ones their mean, and the
@@ -90,7 +100,7 @@ class Points:
             heads: of the whole model.
         """
         at = np.array([[0, *(self.places[gone] for gone in own.sets)] for own in removals])
-        rows = {}
+        rows: dict[str, np.ndarray] = {}
         for column, low, high, values in (
             ("value", "ci_low", "ci_high", (self.value, self.low, self.high)),
             ("delta", "delta_low", "delta_high", (self.delta, self.delta_low, self.delta_high)),

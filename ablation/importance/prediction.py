@@ -18,7 +18,7 @@ from ...attribution.goals import Function
 from ...corpora import Examples
 from ...errors import ModelError
 from ...results import Result
-from ...stats import bootstrap_of, bootstrap_ratio, is_descriptive, kendall_tau_b
+from ...stats import bootstrap_of, bootstrap_ratio, is_descriptive
 from ..parts import every_head
 from ..scoring import score
 from ..setting import settle, sums_of_units
@@ -28,6 +28,8 @@ from .question import Criterion, ask
 STATISTICS = ("pearson", "spearman", "kendall")
 #: `signed`: mean prediction and mean effect; `absolute`: the means of their sizes.
 COMPARED = ("signed", "absolute")
+#: Draws whose pairs of heads are compared at once.
+_BLOCK = 100
 
 
 @dataclass(frozen=True, repr=False)
@@ -157,16 +159,27 @@ def _correlations(
 ) -> np.ndarray:
     """(draw, statistic) over the heads; NaN where a side is constant."""
     size = (weights @ counts)[:, None]
-    one, other = weights @ first / size, weights @ second / size
-    ranks = [rankdata(each, axis=1) for each in (one, other)]
-    kendall = [
-        kendall_tau_b(own[None], theirs[None])[0, 0] for own, theirs in zip(one, other, strict=True)
-    ]
-    return np.stack([_pearson(one, other), _pearson(*ranks), np.array(kendall)], axis=1)
+    sides = weights @ first / size, weights @ second / size
+    pearson = _cosine(*(_centred(side) for side in sides))
+    spearman = _cosine(*(_centred(rankdata(side, axis=1)) for side in sides))
+    # Pairs of heads are many, so a few draws at a time.
+    blocks = zip(*(np.array_split(side, -(-len(side) // _BLOCK)) for side in sides), strict=True)
+    kendall = [_cosine(_pair_signs(one), _pair_signs(other)) for one, other in blocks]
+    return np.stack([pearson, spearman, np.concatenate(kendall)], axis=1)
 
 
-def _pearson(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Of each row with the row beside it; Spearman's ρ, if they are ranks."""
-    one, other = (each - each.mean(1, keepdims=True) for each in (one, other))
+def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of each row with the row beside it: Pearson's r, Spearman's ρ or Kendall's τ-b, of centred
+    values, centred ranks or the signs of all pairs."""
     size = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return np.divide((one * other).sum(1), size, out=np.full(len(size), np.nan), where=size > 0)
+
+
+def _centred(rows: np.ndarray) -> np.ndarray:
+    return rows - rows.mean(1, keepdims=True)
+
+
+def _pair_signs(rows: np.ndarray) -> np.ndarray:
+    """The sign of the difference of each two items, both ways: (row, pair)."""
+    above = (rows[:, :, None] > rows[:, None]).astype(np.float32)
+    return (above - above.swapaxes(1, 2)).reshape(len(rows), -1)

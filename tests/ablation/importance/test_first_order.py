@@ -60,24 +60,25 @@ def test_a_curved_target_is_not(additive, texts):
     ],
 )
 def test_both_sides_are_of_one_score(tiny_model, random_examples, family, task, against, labels):
-    """A gate that is nearly open changes the score by the prediction; one that is shut, by the
-    effect: the sides agree in sign and size for most heads of a random model."""
+    """With heads so faint that every score is nearly linear in the gates, the sides are equal."""
     model, examples = tiny_model(family, task), random_examples(12, labels)
+    for name, weight in model.module.named_parameters():
+        if "attention.output.dense.weight" in name or "attn.c_proj.weight" in name:
+            weight.data *= 1e-3
     result = first_order(model, examples, against=against)
-    n = 8 if None in labels and len(labels) > 1 else 12
-    assert result.predicted.shape == result.measured.shape == (n, 3, 4)
+    kept = [number for number in range(12) if labels[number % len(labels)] or against == "target"
+            or task == "causal-lm"]  # fmt: skip
+    assert list(result.ids) == [f"s{number}" for number in kept]
+    size = np.abs(result.measured).max()
+    assert size > 1e-4
+    np.testing.assert_allclose(result.predicted, result.measured, atol=0.05 * size)
     agree = result.table.set_index(["compared", "statistic"]).value
-    assert agree["absolute", "spearman"] > 0.3
-    assert (np.sign(result.predicted) == np.sign(result.measured)).mean() > 0.6
-    shuffled = np.random.default_rng(0).permutation(n)
-    assert np.abs(result.predicted - result.measured).sum() < (
-        np.abs(result.predicted[shuffled] - result.measured).sum()
-    ), "each example is compared with itself"
+    assert agree["signed", "pearson"] > 0.99
 
 
 def test_correlations_are_those_of_scipy_over_heads():
     generator = np.random.default_rng(0)
-    predicted = generator.normal(size=(40, 3, 4)).round(1)
+    predicted = generator.normal(size=(40, 3, 4))
     measured = predicted + generator.normal(size=(40, 3, 4))
     units = np.arange(40) // 2
     table = agreement_table(predicted, measured, units, 0).set_index(["compared", "statistic"])
