@@ -3,7 +3,7 @@
 from .comparison import Apart, compare_models, seed_variance
 from .consistent import consistent_adversaries, train_adversary
 from .effective import effective_attention, ineffective_shares
-from .removal import hide_keys, removal_shares
+from .removal import decision_flips, hide_keys, removal_shares
 from .scrambling import Changes, scramble
 from .search import Alternatives, search_alternatives
 from .table import changes_by_text, counterfactual_table, epsilon_table
@@ -16,6 +16,7 @@ __all__ = [
     "compare_models",
     "consistent_adversaries",
     "counterfactual_table",
+    "decision_flips",
     "effective_attention",
     "epsilon_table",
     "hide_keys",

@@ -8,7 +8,11 @@ import pytest
 import torch
 
 from bertology.attribution import AttributionError, prepare
-from bertology.attribution.counterfactual.removal import hide_keys, removal_shares
+from bertology.attribution.counterfactual.removal import (
+    decision_flips,
+    hide_keys,
+    removal_shares,
+)
 from bertology.attribution.targets import Prepared
 from bertology.capture import Hook, collate, hooked
 from bertology.corpora import Example
@@ -50,6 +54,23 @@ def test_texts_that_never_flip_are_kept_apart(one_reader: LoadedModel, make_exam
     # w5 is the last word left in some of the random orders.
     assert table.loc["random", "never"] >= 2 / 3
     assert table.loc["random", "n"] == 1
+
+
+def test_only_the_word_that_is_read_flips_alone(
+    one_reader: LoadedModel, make_example: Make
+) -> None:
+    """w5 is the most attended and the one that is read; without it another word changes nothing."""
+    one_reader.module.classifier.bias.data += torch.tensor([-0.3, 0.3])
+    texts = ["w1 w5 w2 w3", "w5", "w1 w2 w3", "w4 w6 w5 w7 w8"]
+    prepared = prepare(one_reader, [make_example(text) for text in texts])
+    table = decision_flips(one_reader, prepared).set_index("example")
+    assert table.index.tolist() == [0, 2, 3]  # A word alone is left out by `prepare`.
+    assert table["flips_top"].tolist() == [True, False, True]
+    assert not table["flips_random"].any()
+    assert table.loc[[0, 3], "difference"].min() > 0.01
+    assert table.loc[2, "difference"] == pytest.approx(0, abs=1e-3)
+    never = removal_shares(one_reader, prepared, range(3)).set_index("order")["never"]
+    assert never["attention"] == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("name", ["bert classifier", "gpt2 classifier"])
