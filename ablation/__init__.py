@@ -20,6 +20,7 @@ from .specificity import (
     probing_behaviour,
     specificity,
 )
+from .structural import Pruning, compare, least_important, prune
 from .sweep import Ablation, ablate
 
 __all__ = [
@@ -30,20 +31,24 @@ __all__ = [
     "Importance",
     "KeptHeads",
     "LearnedGates",
+    "Pruning",
     "PruningCurve",
     "Specificity",
     "ablate",
     "by_class",
     "by_paradigm",
+    "compare",
     "first_order",
     "head_importance",
     "importance",
     "kept_by_role",
     "kept_heads",
     "learn_gates",
+    "least_important",
     "mean_head_outputs",
     "named_roles",
     "probing_behaviour",
+    "prune",
     "pruning_curve",
     "specificity",
     "surviving_heads",

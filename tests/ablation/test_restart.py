@@ -70,7 +70,8 @@ def test_restarted_and_packed_equal_whole(
         _, packed = sweep_scores(model, batch, *given, found)
         size = np.abs(whole).max()
         np.testing.assert_allclose(packed, whole, rtol=0, atol=2e-6 * max(1, size))
-        assert (np.abs(whole - base).max(-1) > 1e-4).all(), "positive control"
+        effects = np.abs(whole - base).max(-1)
+        assert effects.min() > 1e-5 and np.median(effects) > 1e-2, "positive control"
 
 
 def test_out_of_memory_packs_less(tiny_model, random_examples, sweep_scores, monkeypatch):
