@@ -140,7 +140,7 @@ def planted(trap: str, count: int, *, seed: int) -> Examples:
 
 
 def lessons(trap: str, count: int, *, seed: int) -> Examples:
-    """`planted` texts to learn from, and half of them again without some planted words.
+    """`planted` texts to learn from, and a third of them again without some planted words.
 
     Where what is left does not decide, the text comes with either label, so that a model learns
     to be undecided. Without this it may take one class for granted and never read its word.
@@ -148,7 +148,7 @@ def lessons(trap: str, count: int, *, seed: int) -> Examples:
     whole = planted(trap, count, seed=seed)
     generator = np.random.default_rng([seed, list(TRAPS).index(trap), 1])
     reductions, reduced = TRAPS[trap].reductions(), []
-    for example in whole.examples[: count // 2]:
+    for example in whole.examples[: count // 3]:
         words, decides = reductions[int(generator.integers(len(reductions)))]
         (rest,) = without([example], words)
         reduced += [replace(rest, label=own) for own in LABELS if own == rest.label or not decides]

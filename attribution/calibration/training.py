@@ -17,7 +17,7 @@ from .carriers import DECOYS, TRAPS, altered, lessons, planted, without
 from .tokenizer import word_tokenizer
 
 #: Texts to train on and to judge the model on.
-TRAINING, JUDGED = 800, 200
+TRAINING, JUDGED = 1200, 200
 LEARNING_RATE, EPOCHS, BATCH_SIZE = 2e-3, 8, 32
 #: A model is admitted if its accuracy, also without what must not matter, and the share of flipped
 #: labels reach the first, and if without the cue its accuracy and its certainty are no farther than
