@@ -65,6 +65,8 @@ def as_own_class(module: Any) -> Any:
     if plan_of(module.config) is not None:
         # Copies and pickles then find the class by its name.
         module.__class__ = type(module).__bases__[0]
+        # The code of an export stays behind where the model is saved by itself.
+        vars(module.config).pop("auto_map", None)
     return module
 
 

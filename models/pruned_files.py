@@ -121,7 +121,8 @@ def _add_code(model: LoadedModel, folder: Path) -> None:
         f'"""{name} without the heads and layers that config.json says were taken out."""\n\n'
         f"from transformers import {name} as Whole\n\n"
         f"from .{own.stem} import pruned_class\n\n"
-        f"{name} = pruned_class(Whole)\n",
+        f"{name} = pruned_class(Whole)\n"
+        f"{name}.__module__ = __name__  # saved again, it takes this file with it\n",
         encoding="utf-8",
     )
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

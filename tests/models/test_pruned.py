@@ -125,6 +125,7 @@ ids = torch.arange(8, 16).view(2, 4)
 with torch.no_grad():
     save_file({"out": model(ids)[0].contiguous()}, out)
 model.save_pretrained(out + "-again")
+transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(out + "-again")
 """
 
 
@@ -147,7 +148,11 @@ def test_export_loads_without_bertology(tiny_model, tmp_path: Path, family, task
     with torch.no_grad():
         expected = model.module(torch.arange(8, 16).view(2, 4))[0]
     assert torch.equal(load_file(tmp_path / "out")["out"], expected)
-    assert same(load_model(tmp_path / "small"), model)  # without running that code
+    found = load_model(tmp_path / "small")  # without running that code
+    assert same(found, model) and same(load_model(tmp_path / "out-again"), model)
+    assert (tmp_path / "out-again" / "pruned_surgery.py").is_file()
+    save_pruned(found, tmp_path / "plain")
+    assert "auto_map" not in json.loads((tmp_path / "plain" / "config.json").read_text())
 
 
 def test_transformers_alone_does_not_load_it_silently(pruned, tmp_path: Path):
@@ -234,7 +239,7 @@ def test_pruned_heads_of_older_tools_are_honoured(tiny_model, tmp_path: Path, fa
 def test_pruned_heads_that_do_not_fit_are_refused(tiny_model, tmp_path: Path):
     model = prune(tiny_model("bert", "classification"), HEADS)
     save_pruned(model, tmp_path / "small")
-    with pytest.raises(ModelError, match="pruned by an older version of transformers.*prune it"):
+    with pytest.raises(ModelError, match=r"pruned by an older version of transformers.*prune it"):
         load_model(older(tmp_path / "small", {"0": [1]}))
 
 

@@ -143,7 +143,7 @@ def test_selftest_fails_with_status_1(monkeypatch: pytest.MonkeyPatch, demo) -> 
         (("heads", "demo", "--corpus", "{empty}"), "is empty"),
         (("explain", "demo", "--data", "{corpus}", "--columns", "text"), "write it like text=Text"),
         (("report", "demo", "--corpus", "{bad}"), "line 2: 3 tab-separated columns"),
-        (("prune", "demo"), "not there yet"),
+        (("prune", "demo", "--data", "{corpus}"), "Nothing says what is to be removed"),
         (("explain", "demo", "--data", "{corpus}", "--target", "x"), "is an encoder"),
         (("explain", "demo", "--data", "{corpus}", "--unit", "letter"), "unit is 'letter'"),
         (("probe", "demo", "--train", "{corpus}", "--eval", "{corpus}", "--task", "x"), "'x'"),
@@ -164,8 +164,7 @@ def test_mistakes_give_one_message(sample, tmp_path: Path, words, message: str) 
     places["study"].write_text('model = "demo"\nmodels = []\ndata = ["none.tsv"]\nlimit = 0\n')
     places["bad"].write_text("# sent_id = 1\n1\ta\tb\n\n")
     places["empty"].write_text("\n")
-    done = call(*[word.format(**places) for word in words], *(
-        () if words[0] == "prune" else ("--out", tmp_path / "run")))  # fmt: skip
+    done = call(*[word.format(**places) for word in words], "--out", tmp_path / "run")
     assert done.exit_code == 1, done.output
     assert done.stderr.count("bertology: ") == 1
     assert message in done.stderr
