@@ -48,7 +48,7 @@ def effects_of_both(
         AttributionError: a target that does not suit a model.
         CaptureError: heads that cannot be switched off.
     """
-    found, units = [], {}
+    found: list[np.ndarray] = []
     settings = [
         settle(one, examples, metrics=("target",), target=target, foil=foil, seed=seed)
         for one in (student, teacher)
@@ -67,7 +67,10 @@ def effects_of_both(
         negligible = np.abs(effect) <= _ROUNDING * np.maximum(1, np.abs(base))
         rows = [row for row, e in enumerate(setting.examples) if id(e) in common]
         found.append(np.where(negligible, 0.0, effect)[:, rows].astype(float))
-        units = setting.units[rows]
+    units = np.array([
+        unit for e, unit in zip(settings[0].examples, settings[0].units, strict=True)
+        if id(e) in common
+    ])  # fmt: skip
     skipped = [entry for setting in settings for entry in setting.provenance.skipped]
     return Effects(found[0], found[1], units, skipped)
 

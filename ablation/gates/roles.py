@@ -66,17 +66,16 @@ def kept_by_role(gates: LearnedGates, roles: pd.DataFrame) -> pd.DataFrame:
     """
     _check(gates, roles)
     parts = []
-    for key, heads in gates.table.groupby(_KEYS):
+    for _, heads in gates.table.groupby(_KEYS):
         with_role = roles.merge(heads, on=["layer", "head"]).groupby("role")["kept"]
         part = with_role.agg(kept="sum", heads="size").reset_index()
         total, survivors = len(heads), int(heads["kept"].sum())
         part["expected"] = part["heads"] * survivors / total
         part["p"] = hypergeom.sf(part["kept"] - 1, total, part["heads"], survivors)
         part["p_adjusted"] = holm(part["p"].to_numpy())
-        part.insert(0, "penalty", key[0])
-        part.insert(1, "seed", key[1])
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+        parts.append(part.assign(**{key: heads[key].iloc[0] for key in _KEYS}))
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*_KEYS, *table.columns.drop(_KEYS)]]
 
 
 def _check(gates: LearnedGates, roles: pd.DataFrame) -> None:

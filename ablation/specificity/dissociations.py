@@ -58,7 +58,8 @@ class Measured:
         both = self.hurts[a], self.hurts[b]
         few = any(bool(is_descriptive(len(one.ids), len(one.counts))) for one in both)
         places = self.parts.index(group_a), self.parts.index(group_b)
-        shared = dict(zip(_KEYS, (group_a, a, group_b, b, self.metrics[a]), strict=True))
+        names = group_a, a, group_b, b, self.metrics[a]
+        shared: dict[str, object] = dict(zip(_KEYS, names, strict=True))
         shared |= {"n_a": len(both[0].ids), "n_b": len(both[1].ids), "descriptive": few}
         return crossed(*both, places, seed), shared, few
 
