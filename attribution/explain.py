@@ -42,7 +42,8 @@ class Explanation(Result):
     """`example,index,word,score,value`: signed scores of every scored word, the heads' apart.
     `example` counts the examples given from 0, `index` the words of the text from 0."""
     goals: pd.DataFrame
-    """`example,id,text,kind,name,value`: what was explained on each example."""
+    """`example,id,text,kind,name,value,chosen`: what was explained on each example, and who chose
+    the class or token (see `Goal`)."""
 
     def verdict(self, *further: Scrambled | Searched) -> Verdict:
         """How the claims declared fared; the same every time.
@@ -71,7 +72,7 @@ class Explanation(Result):
             yield {
                 "id": str(row["id"]),
                 "text": str(row["text"]),
-                "goal": {"kind": row["kind"], "name": row["name"], "value": row["value"]},
+                "goal": {part: row[part] for part in ("kind", "name", "value", "chosen")},
                 "words": words["word"].tolist(),
                 "indices": words["index"].tolist(),
                 "scores": {

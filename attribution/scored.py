@@ -23,7 +23,8 @@ class Scored(Result):
     apart. `example` counts the examples given from 0, `index` the words of the text from 0."""
 
     goals: pd.DataFrame
-    """`example,id,text,kind,name,value`: what was explained on each example."""
+    """`example,id,text,kind,name,value,chosen`: what was explained on each example, and who chose
+    the class or token (see `Goal`)."""
     attention: np.ndarray
     """(head, item), the items of all texts one after the other."""
     layers: np.ndarray
@@ -150,9 +151,17 @@ def _score_table(prepared: Prepared, scores: Sequence[Scores]) -> pd.DataFrame:
 
 def _goal_table(prepared: Prepared) -> pd.DataFrame:
     rows = [
-        (number, encoding.sentence.id, encoding.sentence.text, goal.kind, goal.name, goal.value)
+        (
+            number,
+            encoding.sentence.id,
+            encoding.sentence.text,
+            goal.kind,
+            goal.name,
+            goal.value,
+            goal.chosen,
+        )
         for number, encoding, goal in zip(
             prepared.kept, prepared.encodings, prepared.goals, strict=True
         )
     ]
-    return pd.DataFrame(rows, columns=["example", "id", "text", "kind", "name", "value"])
+    return pd.DataFrame(rows, columns=["example", "id", "text", "kind", "name", "value", "chosen"])

@@ -1,6 +1,7 @@
 """The verdict as a page: what was declared first, then each claim with its effect."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..attribution import Claim, Verdict
 from .page import render
@@ -18,7 +19,7 @@ DECLARED = {
     "epsilon": "the output may move by (ε)",
     "alternative_margin": "divergence that counts as an alternative (nats)",
     "steps": "steps of each search",
-    "restarts": "starts of each search",
+    "restarts": "starts of each search, at most",
     "faithfulness_margin": "margin of faithfulness",
     "operators": "operators of erasure",
     "rank_margin": "margin of being as good as the best",
@@ -49,7 +50,20 @@ def verdict_page(verdict: Verdict) -> str:
         between=verdict.between_importance_measures,
         statistic=verdict.declared.statistic,
         provenance=verdict.provenance,
+        explained=explained_of(verdict.provenance["explanation"]["options"]),
     )
+
+
+def explained_of(options: dict[str, Any]) -> str:
+    """What was explained, of which class or token, and on how many texts of each kind."""
+    kinds = ", ".join(f"{kind} ({count} texts)" for kind, count in options["goals"].items())
+    if set(options["goals"]) & {"embedding", "similarity", "function"}:
+        return kinds
+    who = {None: "predicted", "label": "labelled"}.get(options["target"], options["target"])
+    if options["target"] is None and "masked token" in options["goals"]:
+        who = "original or predicted"
+    foil = f", against {options['foil']}" if options["foil"] else ""
+    return f"{options['quantity']} of the {who} {kinds}{foil}"
 
 
 def bar_of(claim: Claim) -> Bar | None:

@@ -38,7 +38,7 @@ def _worded(found: Claim, declared: Declaration) -> tuple[str, str]:
             than = "models of other seeds are"
         attention = f"attention farther from the model's own than {than}"
         rest = (
-            f"that leaves the output within {declared.epsilon:g}, in a search of "
+            f"that leaves the output within {declared.epsilon:g}, in a search of at most "
             f"{declared.restarts} x {declared.steps} steps"
         )
         return f"no {attention} was found {rest}", f"{attention} can be found {rest}"

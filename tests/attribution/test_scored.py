@@ -121,3 +121,20 @@ def test_rationales_give_plausibility(unit: str, case_of: CaseOf) -> None:
     precision = found[found["metric"] == "average_precision"].set_index("score")["mean"]
     assert precision["leave_one_out"] > (0.999 if unit == "word" else 0.7)
     assert precision["leave_one_out"] > precision["position"] + 0.2
+
+
+def test_who_chose_what_is_explained_is_kept(case_of: CaseOf, tmp_path: Path) -> None:
+    for name, asked, chosen in (
+        ("bert classifier", {}, "predicted"),
+        ("bert classifier", {"target": "LABEL_0", "quantity": "probability"}, "given"),
+        ("demo", {}, ""),
+    ):
+        case = case_of(name)
+        found = explain(case.model, texts(*case.examples), names=(*FEW,), **asked)
+        loaded = type(found).load(found.save(tmp_path / f"{name} {chosen}"))
+        for own in (found, loaded):
+            assert {line["goal"]["chosen"] for line in own.score_lines()} == {chosen}
+        assert found.provenance.options["quantity"] == asked.get("quantity", "logit")
+        if asked:
+            assert found.goals["name"].eq("probability of LABEL_0").all()
+            assert found.goals["value"].between(0, 1).all()

@@ -15,7 +15,7 @@ from bertology.attribution import Declaration
 from bertology.attribution.verdict import CLAIMS
 from bertology.models import LoadedModel
 from bertology.studies.cli import app
-from bertology.studies.verdict_page import WIDTH, bar_of, verdict_page
+from bertology.studies.verdict_page import WIDTH, bar_of, explained_of, verdict_page
 
 module = import_module("bertology.studies.explain_command")
 TEXTS = [
@@ -212,6 +212,7 @@ def test_the_page_says_it_all_and_escapes(made: Path) -> None:
 def test_bars_lie_on_their_line(made: Path) -> None:
     explanation = module.Explanation.load(made / "results" / "explanation")
     verdict = explanation.verdict()
+    assert "Explained: logit of the predicted class (4 texts)." in verdict_page(verdict)
     for claim in verdict.claims:
         bar = bar_of(claim)
         if claim.effect is None:
@@ -223,3 +224,23 @@ def test_bars_lie_on_their_line(made: Path) -> None:
         assert (bar.effect > bar.margin) == (claim.effect > claim.margin)
         assert (bar.effect > bar.zero) == (claim.effect > 0)
     assert "It was not measured whether" in verdict_page(verdict)
+
+
+def test_page_says_what_was_explained() -> None:
+    asked = {"goals": {"class": 3}, "target": "positive", "foil": "negative", "quantity": "margin"}
+    assert explained_of(asked) == "margin of the positive class (3 texts), against negative"
+    assert explained_of(asked | {"target": "label", "foil": None}).startswith("margin of the label")
+    assert explained_of(asked | {"goals": {"embedding": 2}}) == "embedding (2 texts)"
+
+
+def test_quantity_is_explained(folder: Path, data: Path, tmp_path: Path) -> None:
+    done = call("explain", folder, "--data", data, "--declare", FAST, "--quantity", "probability",
+                "--out", tmp_path / "run")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    lines = (tmp_path / "run" / "scores.jsonl").read_text().splitlines()
+    goals = [json.loads(line)["goal"] for line in lines]
+    assert len(goals) == 4 and all(0 < goal["value"] < 1 for goal in goals)
+    assert all(goal["name"].startswith("probability of ") for goal in goals)
+    assert {goal["chosen"] for goal in goals} == {"predicted"}
+    refused = call("explain", folder, "--data", data, "--quantity", "odds")
+    assert refused.exit_code == 1 and "give one of logit, probability, margin" in refused.output
