@@ -3,6 +3,7 @@
 from .curves import PruningCurve, pruning_curve
 from .distillation import KeptHeads, kept_heads
 from .gates import LearnedGates, kept_by_role, learn_gates, named_roles, surviving_heads
+from .held_out import held_out
 from .importance import (
     Criterion,
     FirstOrder,
@@ -11,6 +12,7 @@ from .importance import (
     head_importance,
     importance,
 )
+from .joined import joined
 from .knockout import mean_head_outputs
 from .specificity import (
     Behaviour,
@@ -40,7 +42,9 @@ __all__ = [
     "compare",
     "first_order",
     "head_importance",
+    "held_out",
     "importance",
+    "joined",
     "kept_by_role",
     "kept_heads",
     "learn_gates",

@@ -12,7 +12,7 @@ import pandas as pd
 from ..errors import CaptureError
 from ..stats import holm
 from .effects import differences
-from .metrics import Metric
+from .metrics import Metric, named
 from .scoring import random_half
 from .sweep import Ablation
 
@@ -22,6 +22,8 @@ CHOICES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "lowest": lambda delta: -delta,
     "largest": np.abs,
 }
+#: What is better, by whether a higher value is.
+_BEST = {True: "highest", False: "lowest", None: "largest"}
 COLUMNS = (
     "mode", "metric", "choice", "part", "other_part", "same_part", "naive_part", "naive_delta",
     "base", "ablated", "delta", "ci_low", "ci_high", "p_adjusted", "n", "descriptive",
@@ -29,7 +31,7 @@ COLUMNS = (
 
 
 def held_out(
-    ablation: Ablation, metric: Metric, *, choice: str = "highest", seed: int = 0
+    ablation: Ablation, metric: str | Metric, *, choice: str | None = None, seed: int = 0
 ) -> pd.DataFrame:
     """One row a mode: the effect of the best part, on data that it was not chosen on.
 
@@ -39,15 +41,19 @@ def held_out(
     on, which is too good. The interval holds the choices fixed; p is Holm-adjusted over the rows.
 
     Args:
-        metric: of the ablation, from `Setting.metrics`.
-        choice: the part with the `highest` delta, the `lowest`, or the `largest` of either sign.
+        metric: of the ablation; its name, or for a function of one's own
+            `ablation.metrics.scored_by(function)`.
+        choice: the part with the `highest` delta, the `lowest`, or the `largest` of either sign;
+            by default the part without which the model is best (of a target the largest).
 
     Raises:
         CaptureError: another choice, or a metric that the ablation does not have.
         CorpusError: there are fewer than two units.
     """
-    if choice not in CHOICES:
+    if choice is not None and choice not in CHOICES:
         raise CaptureError(f"choice is {choice!r}; choose from {', '.join(CHOICES)}.")
+    metric = _metric(ablation, metric)
+    choice = choice or _BEST[metric.higher_is_better]
     base = ablation.rows(metric.name)
     known = ~np.isnan(base).any(-1)
     base, units = base[known], ablation.units[known]
@@ -74,3 +80,14 @@ def held_out(
     table = pd.DataFrame(rows)
     table["p_adjusted"] = holm(table["p_adjusted"].to_numpy())
     return table[list(COLUMNS)]
+
+
+def _metric(ablation: Ablation, metric: str | Metric) -> Metric:
+    if isinstance(metric, Metric):
+        return metric
+    found = named(metric, ablation.rows(metric).shape[-1])
+    if found is None:
+        raise CaptureError(
+            f"{metric!r} is a function of yours; give ablation.metrics.scored_by(function)."
+        )
+    return found

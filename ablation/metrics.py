@@ -83,6 +83,18 @@ def spearman() -> Metric:
     return Metric("spearman", ("predicted", "true"), _spearman, of_sums=False)
 
 
+def named(name: str, statistics: int) -> Metric | None:
+    """The metric of that name with so many statistics an example; None for a user's function."""
+    if name in ("target", "accuracy", "loss", "minimal_pairs"):
+        better = {"target": None, "loss": False}.get(name, True)
+        return mean(name, higher_is_better=better)
+    plain = {"perplexity": perplexity, "pearson": pearson, "spearman": spearman}
+    of_classes = {"f1": f1, "macro_f1": macro_f1, "mcc": mcc}
+    if name in of_classes:
+        return of_classes[name](statistics // 3)
+    return plain[name]() if name in plain else None
+
+
 def scored_by(function: Scoring) -> Metric:
     """A user's function of the predictions and the labels: classes as numbers, or values."""
     name = getattr(function, "__name__", type(function).__name__)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ..ablation import Ablation, Importance, ablate, importance
+from ..ablation import Ablation, Importance, ablate, held_out, importance
 from ..ablation.instruments import default_metrics, instruments_for
 from ..ablation.parts import (
     Part,
@@ -52,7 +52,10 @@ def ablate_command(common: Common, task: Task) -> None:
             foil=task.foil, draws=task.draws, seed=common.seed, folder=run.shards("ablation"),
         ),
     )  # fmt: skip
-    written = [run.table("ablation.csv", ablation.table)]
+    written = [
+        run.table("ablation.csv", ablation.table),
+        run.table("held_out.csv", _held_out(ablation, metrics, common.seed)),
+    ]
     if isinstance(data, Examples) and "target" in metrics:
         gradients = run.result(
             "importance", Importance,
@@ -62,6 +65,11 @@ def ablate_command(common: Common, task: Task) -> None:
         )  # fmt: skip
         written.append(run.table("importance.csv", gradients.table))
     finish(run, written, skipped_texts(ablation.provenance))
+
+
+def _held_out(ablation: Ablation, metrics: Sequence[str], seed: int) -> pd.DataFrame:
+    tables = [held_out(ablation, metric, seed=seed) for metric in metrics]
+    return pd.concat(tables, ignore_index=True)
 
 
 def ablate_study(common: Common, study_file: Path) -> None:

@@ -372,8 +372,8 @@ def ablate(
     """What breaks without each head, layer or MLP.
 
     Writes ablation.csv (every effect with its interval and a p-value adjusted over all parts of a
-    kind), of heads held_out.csv (the best head to remove, chosen on one half of the data and scored
-    on the other) and importance.csv (gradients of gates). A study file runs many models on many
+    kind), held_out.csv (the best part to remove, chosen on one half of the data and scored on the
+    other) and importance.csv (gradients of the heads' gates). A study file runs many models on many
     data files into one ablation.csv, which names them in further columns; all its mistakes are
     listed before anything runs. A run that was stopped goes on with --resume.
 

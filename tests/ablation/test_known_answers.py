@@ -7,7 +7,6 @@ import torch
 from bertology.ablation import ablate
 from bertology.ablation.held_out import held_out
 from bertology.ablation.joined import joined
-from bertology.ablation.metrics import mean
 from bertology.ablation.parts import every_head, every_pair, head_set
 from bertology.attribution.calibration import one_head_carries
 from bertology.attribution.calibration.carriers import vocabulary
@@ -88,7 +87,7 @@ def test_the_best_head_is_honest_only_on_other_data(cues):
         ones = np.ones((1, 8, 40, 1))
         result.ablated[:] = np.concatenate([rows, ones], -1)
         result.base[:] = np.stack([draw.random(40) < 0.8, np.ones(40)], -1)
-        found = held_out(result, mean("accuracy"), seed=seed).iloc[0]
+        found = held_out(result, "accuracy", seed=seed).iloc[0]
         naive.append(found.naive_delta)
         honest.append(found.delta)
         flagged += found.p_adjusted <= 0.05
@@ -99,10 +98,10 @@ def test_the_best_head_is_honest_only_on_other_data(cues):
 
 def test_a_real_gain_survives_the_other_half(cues):
     _, result = accuracies(copied(one_head_carries().model, -2.0), cues)
-    found = held_out(result, mean("accuracy")).iloc[0]
+    found = held_out(result, "accuracy").iloc[0]
     assert found.part == found.other_part == "L0H3" and found.same_part
     assert found.delta == 1 and found.p_adjusted < 0.001
-    lowest = held_out(accuracies(one_head_carries().model, cues)[1], mean("accuracy"),
+    lowest = held_out(accuracies(one_head_carries().model, cues)[1], "accuracy",
                       choice="lowest").iloc[0]  # fmt: skip
     assert lowest.part == "L0H1" and lowest.delta == -0.5
 

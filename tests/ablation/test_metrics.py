@@ -8,7 +8,9 @@ from sklearn import metrics as oracle
 from bertology import BertologyError
 from bertology.ablation import metrics
 from bertology.ablation.effects import differences, interval
+from bertology.ablation.instruments import METRICS, instruments_for
 from bertology.ablation.metrics import moments
+from bertology.corpora import MinimalPairs
 
 
 def one_hot(index, classes):
@@ -37,6 +39,22 @@ def test_class_metrics_are_those_of_scikit_learn(classes):
     np.testing.assert_allclose(
         metrics.mcc(classes).of(rows), [metrics.mcc(classes).of(own) for own in rows]
     )
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_a_metric_is_found_again_by_its_name(name, tiny_model, random_examples):
+    task = "causal-lm" if name in ("perplexity", "minimal_pairs") else "classification"
+    model = tiny_model("gpt2" if task == "causal-lm" else "bert", task)
+    examples = random_examples(4, labels=("0", "1"))
+    if name in ("pearson", "spearman"):
+        model.module.config.num_labels = 1
+    if name == "minimal_pairs":
+        examples = MinimalPairs("pairs", (), "0" * 64)
+    (own,) = instruments_for(model, examples, [name])
+    found = metrics.named(name, len(own.metric.columns))
+    for field in ("name", "columns", "of_sums", "higher_is_better"):
+        assert getattr(found, field) == getattr(own.metric, field)
+    assert metrics.named("of_my_own", 2) is None
 
 
 def test_predicting_one_class_gives_no_correlation_and_half_of_f1():

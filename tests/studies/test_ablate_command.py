@@ -71,6 +71,10 @@ def test_one_model_on_one_file_is_what_python_gives(folder: Path) -> None:
     layers = len(model.module.bert.encoder.layer)
     assert (table["kind"] == "layer").sum() == 2 * layers
     assert (table["part"] == "L0H1+L1H0").sum() == 2
+    best = pd.read_csv(folder / "run" / "held_out.csv")
+    assert best[["metric", "choice"]].to_numpy().tolist() == [
+        ["accuracy", "highest"], ["loss", "lowest"],
+    ]  # fmt: skip
     assert not (folder / "run" / "importance.csv").exists()  # the target was not asked for
 
 
