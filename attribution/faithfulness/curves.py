@@ -61,7 +61,8 @@ def curves(
 
     Args:
         names: the scores to rank by.
-        operators: see `operator_of`; `mask` unless given, `pad` where there is no mask token.
+        operators: see `operator_of`; `mask` unless given, `pad` where there is no mask token, and
+            `hide` where there is neither.
         steps: equal shares of the words from none to all; in shorter texts some steps are empty.
 
     Raises:
@@ -71,8 +72,7 @@ def curves(
     if steps < 1:
         raise AttributionError(f"steps is {steps}; give at least 1.")
     ranked = rankings_of(names, scores)
-    substitute = substitute_for(model.tokenizer)
-    chosen = erasers(model.tokenizer, operators or [substitute or "mask"])
+    chosen = erasers(model.tokenizer, operators or [substitute_for(model.tokenizer)])
     kept = long_enough(scores)
     generator = tie_breaker(seed)
     ordered = [orders([ranking(scores[n], name) for name in ranked], generator) for n in kept]

@@ -55,7 +55,8 @@ def faithfulness(
     Args:
         names: the scores to rank by, by their names in `Scores.named`.
         operators: how words are erased, see `operator_of`; `delete` and `mask` unless given
-            (`pad` where the tokenizer has no mask token). Their values do not compare.
+            (`pad` where the tokenizer has no mask token, `hide` where it has neither). Their
+            values do not compare.
         fractions: shares of the words, above 0 and up to 1; `DEYOUNG` has those of the paper.
         average: over the `thresholds`, as the code of the paper does, or `with_none`, where a
             top of no words counts as one more threshold, as the paper has it: nothing is erased

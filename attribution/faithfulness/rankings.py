@@ -75,16 +75,15 @@ def erasers(tokenizer: Any, operators: Sequence[str] | None) -> dict[str, Erase]
         AttributionError: an unknown operator, or the tokenizer lacks its token.
     """
     if operators is None:
-        substitute = substitute_for(tokenizer)
-        operators = ["delete"] if substitute is None else ["delete", substitute]
+        operators = ["delete", substitute_for(tokenizer)]
     return {name: operator_of(name, tokenizer) for name in operators}
 
 
-def substitute_for(tokenizer: Any) -> str | None:
-    """`mask`, or `pad` where the tokenizer has no mask token, or None where it has neither."""
+def substitute_for(tokenizer: Any) -> str:
+    """`mask`, or `pad` where the tokenizer has no mask token, or `hide` where it has neither."""
     if tokenizer.mask_token_id is not None:
         return "mask"
-    return None if tokenizer.pad_token_id is None else "pad"
+    return "hide" if tokenizer.pad_token_id is None else "pad"
 
 
 def rows_of(

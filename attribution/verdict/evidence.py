@@ -61,12 +61,10 @@ def text_evidence(
             operators=declared.operators or None, seed=seed,
         )  # fmt: skip
         best, methods = _erasure(drops, names, units)
-        # One operator alone cannot bear out a claim about two.
-        if len(drops) > 1:
-            parts += [
-                rows(FAITHFUL, operator, prepared.kept, units, own[:, 0] - own[:, 1])
-                for operator, own in drops.items()
-            ]
+        parts += [
+            rows(FAITHFUL, operator, prepared.kept, units, own[:, 0] - own[:, 1])
+            for operator, own in drops.items()
+        ]
         parts.append(rows(RANKS, "all operators", prepared.kept, units, best))
         record |= {"best_method": list(methods), "operators": list(drops)}
     table = pd.concat(parts, ignore_index=True)[list(COLUMNS)]

@@ -9,6 +9,7 @@ import pytest
 
 from bertology.attribution import AttributionError, faithfulness
 from bertology.attribution.faithfulness import AVERAGES, BASELINES, DEYOUNG, RANKED, REVERSED
+from bertology.attribution.faithfulness.rankings import erasers
 from bertology.models import LoadedModel
 
 Make = Callable[..., SimpleNamespace]
@@ -140,6 +141,16 @@ def test_differences_are_paired(planted: SimpleNamespace) -> None:
     assert own["difference"] == pytest.approx(own["mean"] - floor["mean"])
     # Texts differ more from each other than the two rankings of one text do.
     assert floor["difference_low"] == floor["difference_high"] == 0
+
+
+@pytest.mark.parametrize(
+    ("mask", "pad", "second"), [(1, 2, "mask"), (None, 2, "pad"), (None, None, "hide")]
+)
+def test_there_are_two_operators_for_every_tokenizer(
+    mask: int | None, pad: int | None, second: str
+) -> None:
+    tokenizer = SimpleNamespace(mask_token_id=mask, pad_token_id=pad)
+    assert list(erasers(tokenizer, None)) == ["delete", second]
 
 
 @pytest.mark.parametrize(
