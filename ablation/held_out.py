@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from ..corpora.text import random_half
 from ..errors import CaptureError
 from ..stats import holm
 from .effects import differences
 from .metrics import Metric, named
-from .scoring import random_half
 from .sweep import Ablation
 
 #: Which part is chosen: of the differences (part,), their place in the order of preference.

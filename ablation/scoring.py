@@ -12,11 +12,12 @@ from ..capture.batch import plan
 from ..capture.padding import ignores_padding
 from ..capture.shortcut import find_restarts
 from ..capture.stream import batch_tokens, progress, run_batches
-from ..errors import CaptureError, CorpusError
+from ..corpora.text import random_half
+from ..errors import CaptureError
 from .kept import Kept
 from .knockout import draw_sources, mean_written, written_for_sources
 from .packed import StandIn, Sweep
-from .panels import Panel, Reading
+from .panels import Panel
 from .parts import Part, check_parts
 from .setting import Setting
 from .switches import Switches
@@ -126,21 +127,6 @@ def _halves(units: np.ndarray, seed: int, *, split: bool) -> list[tuple[np.ndarr
     return [(first, ~first), (~first, first)]
 
 
-def random_half(units: np.ndarray, seed: int) -> np.ndarray:
-    """(example,), True for half of the units, drawn at random.
-
-    Raises:
-        CorpusError: there are fewer than two units.
-    """
-    names = np.random.default_rng(seed).permutation(np.unique(units))
-    if len(names) < 2:
-        raise CorpusError(
-            "Mean and resample ablation take what stands in from other sentences or documents "
-            f"than they score, and {len(names)} was given; give at least two, or modes=('zero',)."
-        )
-    return np.isin(units, names[: len(names) // 2])
-
-
 @dataclass
 class _Job:
     """The scores of one panel."""
@@ -230,6 +216,3 @@ class _Job:
             else:
                 found.append(StandIn(mode, means[0] if mode == "mean" else None))
         return found
-
-
-__all__ = ["DRAWS", "MODES", "Reading", "Scores", "check_modes", "random_half", "score"]

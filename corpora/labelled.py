@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import CorpusError
 from .conllu import read_conllu
 from .files import decode, existing_file, json_lines, read_bytes, table_rows
@@ -15,8 +17,10 @@ from .text import (
     Sentence,
     documents_of,
     independent_unit,
+    random_half,
     sha256_of,
     text_to_sentence,
+    units_of,
     words_to_sentence,
 )  # fmt: skip
 
@@ -67,6 +71,21 @@ class Examples:
         if limit is None:
             return self
         return Examples(self.name, self.examples[:limit], self.sha256)
+
+    def halves(self, seed: int) -> tuple["Examples", "Examples"]:
+        """Two halves without a unit in common, drawn at random: one to choose on, one to score on.
+
+        Raises:
+            CorpusError: there are fewer than two units.
+        """
+        units = units_of([example.sentence for example in self.examples], self.unit)
+        first = random_half(np.array(units), seed)
+        return self.where(first), self.where(~first)
+
+    def where(self, mask: np.ndarray) -> "Examples":
+        """The examples where a mask (example,) is True."""
+        kept = tuple(one for one, own in zip(self.examples, mask, strict=True) if own)
+        return Examples(self.name, kept, self.sha256)
 
 
 def examples_of(corpus: Corpus) -> Examples:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from ..errors import CorpusError
 
 #: From this many named documents on, the document is the unit that intervals resample.
@@ -154,6 +156,25 @@ def units_of(sentences: list[Sentence], unit: str) -> list[int]:
         raise CorpusError(f"unit is {unit!r}; it must be 'document' or 'sentence'.")
     numbers: dict[str | None, int] = {}
     return [numbers.setdefault(s.document, len(numbers)) for s in sentences]
+
+
+def random_half(units: np.ndarray, seed: int) -> np.ndarray:
+    """(example,), True for half of the units, drawn at random.
+
+    Args:
+        units: (example,), the document or sentence of each.
+
+    Raises:
+        CorpusError: there are fewer than two units.
+    """
+    names = np.random.default_rng(seed).permutation(np.unique(units))
+    if len(names) < 2:
+        raise CorpusError(
+            "What is chosen or averaged on one half of the text is scored on the other, which "
+            f"takes at least two sentences or documents, and {len(names)} was given; give more "
+            "(ablation with modes=('zero',) needs no halves)."
+        )
+    return np.isin(units, names[: len(names) // 2])
 
 
 def sha256_of(data: bytes) -> str:

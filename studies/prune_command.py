@@ -11,12 +11,10 @@ from ..ablation import Importance, importance
 from ..ablation.importance import METHODS
 from ..ablation.labels import UNLABELLED, classes_of
 from ..ablation.parts import parse_part
-from ..ablation.scoring import random_half
 from ..ablation.structural import Pruning, compare, kept_count, least_important, prune
 from ..capture import find_sites
 from ..capture.places import one_of_a_kind
 from ..corpora import Examples, read_examples
-from ..corpora.text import units_of
 from ..errors import BertologyError
 from ..models import LoadedModel, export_pruned, fine_tune, load_model, save_pruned
 from ..models.finetuning import FineTuned
@@ -99,7 +97,7 @@ def prune_command(common: Common, choices: PruneChoices) -> None:
     examples = read_examples(choices.data, parse_columns(choices.columns)).first(common.limit)
     model = common.load()
     _check(model, choices)
-    ranking, scored = _halves(examples, common.seed)
+    ranking, scored = examples.halves(common.seed)
     run = common.open(
         model, data_sha256=examples.sha256, **{**asdict(choices), "data": str(choices.data)}
     )
@@ -143,18 +141,6 @@ def _check(model: LoadedModel, choices: PruneChoices) -> None:
         raise BertologyError(f"--keep {choices.keep} keeps all heads; nothing would change.")
     if choices.fine_tune and model.task not in ("classification", "masked-lm", "causal-lm"):
         raise BertologyError(f"--fine-tune needs a model with a task; {model.task} has none.")
-
-
-def _halves(examples: Examples, seed: int) -> tuple[Examples, Examples]:
-    """One half of the units to rank heads on (and to fine-tune), the other to score on."""
-    units = np.array(units_of([one.sentence for one in examples.examples], examples.unit))
-    first = random_half(units, seed)
-    return _part(examples, first), _part(examples, ~first)
-
-
-def _part(examples: Examples, mask: np.ndarray) -> Examples:
-    kept = tuple(one for one, own in zip(examples.examples, mask, strict=True) if own)
-    return replace(examples, examples=kept)
 
 
 def _has_loss(model: LoadedModel, examples: Examples) -> bool:
@@ -213,5 +199,5 @@ def _fine_tuned(model: LoadedModel, epochs: int, examples: Examples, seed: int) 
     fifth = np.random.default_rng(seed).permutation(len(examples)) % 5 == 0
     task = "regression" if len(model.labels) == 1 else model.task
     return fine_tune(
-        model, _part(examples, ~fifth), _part(examples, fifth), task=task, epochs=epochs, seed=seed
+        model, examples.where(~fifth), examples.where(fifth), task=task, epochs=epochs, seed=seed
     )

@@ -25,6 +25,7 @@ from bertology.studies import head_command, probe_command
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = "\n".join((DOCS / name).read_text() for name in ("tables.md", "head_tables.md"))
 PROBE_TABLES = (DOCS / "probe_tables.md").read_text()
+ABLATION_TABLES = (DOCS / "ablation_tables.md").read_text()
 GAP = (
     "ID\tText\tPronoun\tPronoun-offset\tA\tA-offset\tA-coref\tB\tB-offset\tB-coref\tURL\n"
     "d-1\tAnn met Beth when she was ill.\tshe\t18\tAnn\t0\tTRUE\tBeth\t8\tFALSE\tu\n"
@@ -119,6 +120,7 @@ def place(
     )
     GPT2LMHeadModel(config).save_pretrained(folder / "my-language-model")
     demo.tokenizer.save_pretrained(folder / "my-language-model")
+    (folder / "night.toml").write_text(snippets("toml", "ablation.md")[0])
     return folder
 
 
@@ -163,6 +165,20 @@ def test_the_page_of_attribution_runs(
     assert not {name for name in columns if f"`{name}`" not in PAGES} - {"layer", "head"}
 
 
+@pytest.mark.slow
+def test_the_page_of_ablation_runs_and_every_column_is_explained(
+    place: Path, sample: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = run(snippets("python", "ablation.md"), place, sample, monkeypatch)
+    results = [names[name] for name in
+               ("ablation", "curve", "gates", "comparison", "found", "kept")]  # fmt: skip
+    tables = [value for one in results for value in vars(one).values()]
+    columns = {name for table in tables if isinstance(table, pd.DataFrame) for name in table}
+    assert len(columns) > 60
+    known = {"layer", "head", "statistic"}
+    assert not {name for name in columns if f"`{name}`" not in ABLATION_TABLES} - known
+
+
 def run(
     snippets: list[str], place: Path, sample: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Any]:
@@ -178,7 +194,7 @@ def run(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["heads.md", "probes.md", "attribution.md"])
+@pytest.mark.parametrize("page", ["heads.md", "probes.md", "attribution.md", "ablation.md"])
 def test_the_commands_of_the_page_run(place: Path, page: str) -> None:
     commands = snippets("sh", page)
     assert commands
@@ -209,3 +225,10 @@ def test_every_file_of_explain_has_a_section(file: str) -> None:
 @pytest.mark.parametrize("file", probe_command.FILES.values())
 def test_every_file_of_probes_has_a_section(file: str) -> None:
     assert re.search(rf"^## {re.escape(file)}$", PROBE_TABLES, re.M)
+
+
+@pytest.mark.parametrize(
+    "file", ["ablation.csv", "held_out.csv", "importance.csv", "pruning.csv", "latency.csv"]
+)
+def test_every_file_of_ablation_has_a_section(file: str) -> None:
+    assert re.search(rf"^## {re.escape(file)}$", ABLATION_TABLES, re.M)

@@ -12,14 +12,14 @@ import pandas as pd
 from ...attribution.goals import Function
 from ...corpora import Examples
 from ...corpora.text import units_of
-from ...errors import BertologyError, CorpusError
+from ...errors import BertologyError
 from ...results import Result
 from ..importance import Criterion, Question, ask, refuse_lossless
 from ..instruments import default_metrics, instruments_for
 from ..knockout import head_grid
 from ..metrics import Scoring
 from ..parts import Head
-from ..scoring import random_half, score
+from ..scoring import score
 from ..setting import settle
 from .order import Ranking, head_counts, random_scores, removal
 from .ranking import ranking
@@ -181,18 +181,7 @@ def _refuse_options(mode: str, step: float, threshold: float | None, draws: int)
 def _halves(examples: Examples, seed: int) -> tuple[Examples, Examples, dict[int, int]]:
     """Examples to rank on and to score on, and the unit of each example by its identity."""
     units = np.array(units_of([one.sentence for one in examples.examples], examples.unit))
-    if len(np.unique(units)) < 2:
-        raise CorpusError(
-            f"{examples.name} holds {len(np.unique(units))} sentence or document; heads are ranked "
-            "on some and the curve is scored on others, so give at least two."
-        )
-    first = random_half(units, seed)
-    ranked, scored = (
-        replace(examples, examples=tuple(
-            one for one, own in zip(examples.examples, half, strict=True) if own
-        ))
-        for half in (first, ~first)
-    )  # fmt: skip
+    ranked, scored = examples.halves(seed)
     of = {id(one): int(unit) for one, unit in zip(examples.examples, units, strict=True)}
     return ranked, scored, of
 

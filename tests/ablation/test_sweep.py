@@ -12,13 +12,12 @@ from bertology import BertologyError
 from bertology.ablation import Ablation, ablate, mean_head_outputs, packed
 from bertology.ablation.packed import StandIn
 from bertology.ablation.parts import every_head
-from bertology.ablation.scoring import random_half
 from bertology.ablation.switches import Written
 from bertology.attribution.targets import measure, prepare
 from bertology.capture import collate, gate_heads, hooked
 from bertology.capture.shortcut import Restarts
 from bertology.corpora import Example, Examples
-from bertology.corpora.text import text_to_sentence
+from bertology.corpora.text import random_half, text_to_sentence
 
 COLUMNS = ["layer", "head", "mode", "metric", "base", "ablated", "delta", "ci_low", "ci_high",
            "p_adjusted", "n"]  # fmt: skip

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from bertology import BertologyError
-from bertology.corpora import corpus_of, examples_of, read_corpus, read_examples, read_plain_text
+from bertology.corpora import (
+    Example,
+    Examples,
+    corpus_of,
+    examples_of,
+    read_corpus,
+    read_examples,
+    read_plain_text,
+)
+from bertology.corpora.text import text_to_sentence
+from bertology.errors import CorpusError
 
 
 def test_tsv_with_mapped_names_and_quotes(tmp_path: Path) -> None:
@@ -85,3 +95,20 @@ def test_labels_go_with_the_corpus_and_come_back(tmp_path: Path) -> None:
     assert [sentence.label for sentence in corpus.sentences] == ["positive", None]
     assert corpus == corpus_of(examples)
     assert examples_of(corpus) == examples
+
+
+def test_halves_share_no_document() -> None:
+    sentences = [
+        text_to_sentence(f"text {n}", id=f"s{n}", document=f"d{n // 3}") for n in range(63)
+    ]
+    examples = Examples("e", tuple(Example(sentence) for sentence in sentences), "0" * 64)
+    first, second = examples.halves(seed=1)
+    assert not set(first.documents) & set(second.documents)
+    assert len(first) + len(second) == 63 and abs(len(first) - len(second)) == 3
+    assert {e.id for e in first.examples} | {e.id for e in second.examples} == {
+        sentence.id for sentence in sentences
+    }
+    assert examples.halves(seed=1)[0].examples == first.examples
+    assert examples.halves(seed=2)[0].examples != first.examples
+    with pytest.raises(CorpusError, match="at least two"):
+        examples.first(1).halves(seed=0)
