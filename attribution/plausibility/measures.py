@@ -35,7 +35,7 @@ def precision_recall_area(scores: np.ndarray, rationale: np.ndarray) -> float:
 
 
 def area_under_curve(scores: np.ndarray, rationale: np.ndarray) -> float:
-    """ERASER's area, by trapezoids, which is larger than average precision.
+    """ERASER's area, by trapezoids, which can be larger or smaller than average precision.
 
     As in the released code texts whose words are all in the rationale count (with 1); without a
     rationale it is NaN.
