@@ -1,6 +1,7 @@
 """Texts with labels: TSV, JSONL and SST trees."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -80,12 +81,11 @@ class Examples:
         """
         units = units_of([example.sentence for example in self.examples], self.unit)
         first = random_half(np.array(units), seed)
-        return self.where(first), self.where(~first)
+        return self.part(np.flatnonzero(first)), self.part(np.flatnonzero(~first))
 
-    def where(self, mask: np.ndarray) -> "Examples":
-        """The examples where a mask (example,) is True."""
-        kept = tuple(one for one, own in zip(self.examples, mask, strict=True) if own)
-        return Examples(self.name, kept, self.sha256)
+    def part(self, numbers: Iterable[int]) -> "Examples":
+        """The examples of these numbers, counted from 0, in this order."""
+        return Examples(self.name, tuple(self.examples[n] for n in numbers), self.sha256)
 
 
 def examples_of(corpus: Corpus) -> Examples:

@@ -24,13 +24,14 @@ from ..attribution import (
 )
 from ..attribution.explain import check
 from ..attribution.scores import SCORES
-from ..attribution.verdict import drawn, part_of
+from ..attribution.verdict import drawn
 from ..corpora import Examples, corpus_of, read_examples
 from ..errors import BertologyError
 from ..models import LoadedModel
 from ..probing.heads import HeadAnalysis, analyse_heads
 from .commands import Common, finish, parse_columns
 from .head_table import explained_heads
+from .options import listed
 from .run import Run, skipped_texts
 from .verdict_page import verdict_page
 
@@ -75,7 +76,7 @@ class ExplainChoices:
 
     def seeds(self) -> list[str]:
         """The models of other seeds."""
-        return [name.strip() for name in (self.other_seeds or "").split(",") if name.strip()]
+        return list(listed(self.other_seeds or ""))
 
 
 def _read(name: str, value: str, default: Any) -> Any:
@@ -120,7 +121,7 @@ def explain_command(common: Common, choices: ExplainChoices) -> None:
     verdict = explanation.verdict(needed, found)
     written += _write_verdict(run, needed, found, verdict)
     if choices.heads:
-        part = part_of(examples, drawn(model, examples, declared.texts, **target).kept)
+        part = examples.part(drawn(model, examples, declared.texts, **target).kept)
         written.append(_write_heads(run, model, part, explanation, choices, target))
     finish(run, written, _notes(explanation, needed))
     for claim in verdict.claims:

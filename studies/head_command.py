@@ -18,6 +18,7 @@ from ..probing.heads import (
     is_bert_base,
 )
 from .commands import Common, finish
+from .options import listed
 from .run import Run, skipped_texts
 
 #: What the model reads at a time.
@@ -81,7 +82,7 @@ class HeadChoices:
 
     def names(self) -> tuple[str, ...]:
         """The analyses asked for."""
-        names = tuple(name.strip() for name in self.analyses.split(",") if name.strip())
+        names = listed(self.analyses)
         if unknown := [name for name in names if name not in (*ANALYSES, "all")]:
             raise BertologyError(
                 f"--analyses names {', '.join(unknown)}; there are {', '.join(ANALYSES)}, and all."

@@ -15,6 +15,7 @@ from ..probing.representations.sweep.options import RANDOM_MODELS
 from ..probing.representations.sweep.problems import chosen_tasks
 from .commands import Common, finish
 from .notes import plain_warnings
+from .options import listed
 from .run import skipped_texts
 
 #: The file of each table of `Probes`.
@@ -57,26 +58,26 @@ class ProbeChoices:
 
     def tasks(self) -> list[Task]:
         """The tasks asked for."""
-        return chosen_tasks(_names(self.task))
+        return chosen_tasks(listed(self.task))
 
     def options(self, seed: int) -> ProbeOptions:
         """How the sweep is made."""
         return ProbeOptions(
-            probes=_names(self.probe),
+            probes=listed(self.probe),
             layers=None if self.layers is None else self._layers(self.layers),
-            controls=() if self.controls == NONE else _names(self.controls),
+            controls=() if self.controls == NONE else listed(self.controls),
             control_draws=self.control_draws,
             random_models=self.random_models,
             seeds=self.seeds,
             training_samples=self.training_samples,
-            measures=_names(self.measures),
+            measures=listed(self.measures),
             seed=seed,
         )
 
     @staticmethod
     def _layers(layers: str) -> tuple[int, ...]:
         try:
-            return tuple(sorted({int(layer) for layer in _names(layers)}))
+            return tuple(sorted({int(layer) for layer in listed(layers)}))
         except ValueError as error:
             raise BertologyError(f"--layers is {layers!r}; write it like 0,3,6.") from error
 
@@ -146,7 +147,3 @@ def _stores(
         write_store(choices.store / "train", model, train, layers=layers, dtype="float32"),
         write_store(choices.store / "eval", model, evaluate, layers=layers, dtype="float32"),
     )
-
-
-def _names(names: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in names.split(",") if name.strip())

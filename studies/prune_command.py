@@ -196,8 +196,14 @@ def _fine_tuned(model: LoadedModel, epochs: int, examples: Examples, seed: int) 
             if index != UNLABELLED
         )
         examples = replace(examples, examples=named)
-    fifth = np.random.default_rng(seed).permutation(len(examples)) % 5 == 0
+    order = np.random.default_rng(seed).permutation(len(examples))
+    held = order[: -(-len(order) // 5)]
     task = "regression" if len(model.labels) == 1 else model.task
     return fine_tune(
-        model, examples.where(~fifth), examples.where(fifth), task=task, epochs=epochs, seed=seed
+        model,
+        examples.part(np.setdiff1d(order, held)),
+        examples.part(np.sort(held)),
+        task=task,
+        epochs=epochs,
+        seed=seed,
     )

@@ -111,7 +111,9 @@ def build_report(
         lambda: analyse_heads(model, corpus, seed=seed, folder=run.shards("heads")),
     )
     layers = _layers(model, corpus, run, seed)
-    costly = drawn(examples_of(corpus), COSTLY_SENTENCES, seed)
+    costly = examples_of(corpus)
+    if len(costly) > COSTLY_SENTENCES:
+        costly = costly.part(drawn(model, costly, COSTLY_SENTENCES, seed=seed).kept)
     declared = Declaration(claims=TEXT_CLAIMS)
     explanation = run.result(
         "explanation", Explanation, lambda: explain(model, costly, declared=declared, seed=seed)

@@ -90,7 +90,7 @@ def _entries(data: Any) -> list[dict[str, Any]]:
 
 
 def _task(values: Mapping[str, Any], folder: Path) -> Task:
-    known = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return Task(**{**known, "file": str(folder / known["file"])})
 
 

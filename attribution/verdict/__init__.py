@@ -12,7 +12,7 @@ from .declaration import (
     TEXT_CLAIMS,
     Declaration,
 )
-from .drawing import drawn, part_of
+from .drawing import drawn
 from .head_maps import HeadMaps, head_maps
 from .judging import Verdict, judge
 
@@ -36,7 +36,6 @@ __all__ = [
     "drawn",
     "head_maps",
     "judge",
-    "part_of",
     "scrambled",
     "searched",
 ]

@@ -22,7 +22,7 @@ from ..naming import function_name
 from ..targets import Prepared
 from .claim import BEYOND_SEEDS
 from .declaration import NEEDED, NO_ALTERNATIVE, Declaration
-from .drawing import drawn, part_of
+from .drawing import drawn
 from .evidence import rows
 
 
@@ -142,7 +142,7 @@ def _provenance(
 ) -> Provenance:
     """The texts are those drawn; `drawn_from` counts those that can be explained."""
     return provenance(
-        model, part_of(examples, prepared.kept), seed=seed, skipped=[],
+        model, examples.part(prepared.kept), seed=seed, skipped=[],
         **asked | {"target": function_name(asked["target"])},
         drawn_from=len(examples) - len(prepared.skipped), most_texts=declared.texts, **options,
     )  # fmt: skip

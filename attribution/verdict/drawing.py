@@ -1,6 +1,5 @@
 """A part of the examples, for what is costly."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,9 +33,3 @@ def drawn(
         goals=[prepared.goals[place] for place in chosen],
         kept=[prepared.kept[place] for place in chosen],
     )
-
-
-def part_of(examples: Examples, kept: Sequence[int]) -> Examples:
-    """The examples of these numbers alone."""
-    own = tuple(examples.examples[number] for number in kept)
-    return replace(examples, examples=own)

@@ -17,7 +17,7 @@ from ..means import mean_over_units
 from ..naming import function_name
 from ..words import items_of
 from .declaration import Declaration
-from .drawing import drawn, part_of
+from .drawing import drawn
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +74,7 @@ def head_maps(
         "descriptive": gains.descriptive,
     })  # fmt: skip
     record = provenance(
-        model, part_of(examples, prepared.kept), seed=seed, skipped=[],
+        model, examples.part(prepared.kept), seed=seed, skipped=[],
         target=function_name(target), foil=foil, quantity=quantity,
         drawn_from=len(examples) - len(prepared.skipped), most_texts=own.texts,
         operators=list(drops), scored=unit,

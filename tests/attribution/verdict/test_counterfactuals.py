@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bertology.attribution import AttributionError, Declaration, scrambled, searched
-from bertology.attribution.verdict import NEEDED, NO_ALTERNATIVE, drawn, part_of
+from bertology.attribution.verdict import NEEDED, NO_ALTERNATIVE, drawn
 from bertology.corpora import Examples
 from bertology.models import LoadedModel
 
@@ -94,7 +94,7 @@ def test_texts_that_cannot_be_read_are_not_drawn(case: SimpleNamespace) -> None:
         prepared = drawn(case.model, given, 3, seed=seed)
         assert len(prepared.kept) == 3 and min(prepared.kept) >= 2
         ids = [own.sentence.text for own in prepared.encodings]
-        assert ids == [own.sentence.text for own in part_of(given, prepared.kept).examples]
+        assert ids == [own.sentence.text for own in given.part(prepared.kept).examples]
     found = scrambled(case.model, given, declared=Declaration(texts=3))
     assert found.provenance.sentences == 3 and found.provenance.options["drawn_from"] == 4
     # Texts are numbered as those of the explanation are.
