@@ -84,7 +84,7 @@ def pruning_bars(pruning: Any, *, ax: Axes | None = None) -> Axes:
     low, high = (1 + rows[name] / before for name in ("ci_low", "ci_high"))
     ax.hlines(y + 0.3, low, high, color="black", linewidth=1.0)
     ax.plot([low, high], [y + 0.3] * 2, "|", color="black", markersize=4)
-    counts = ["" if pd.isna(n) else f" ({int(n):,})" for n in rows["n"]]
+    counts = [f" ({int(n):,})" if n > 0 else "" for n in rows["n"]]
     names = [f"{plain(name)}{count}" for name, count in zip(rows["metric"], counts, strict=True)]
     numbers = [f"{_short(b)} → {_short(a)}" for b, a in zip(before, rows["after"], strict=True)]
     # Above the bars: long names beside them would leave the bars no room.
