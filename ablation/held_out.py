@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..corpora.text import random_half
-from ..errors import CaptureError
+from ..errors import CaptureError, CorpusError
 from ..stats import holm
 from .effects import differences
 from .metrics import Metric, named
@@ -48,7 +48,7 @@ def held_out(
 
     Raises:
         CaptureError: another choice, or a metric that the ablation does not have.
-        CorpusError: there are fewer than two units.
+        CorpusError: there are fewer than two units, or the metric is not defined on them.
     """
     if choice is not None and choice not in CHOICES:
         raise CaptureError(f"choice is {choice!r}; choose from {', '.join(CHOICES)}.")
@@ -65,6 +65,11 @@ def held_out(
 
         def best(where: np.ndarray, parts: np.ndarray = parts) -> int:
             delta = metric.of(parts[:, where]) - metric.of(base[where])
+            if np.isnan(delta).all():
+                raise CorpusError(
+                    f"On {int(where.sum())} of the examples {metric.name} is not defined without "
+                    "any part (a correlation with a constant is not); give more, or another metric."
+                )
             return int(np.nanargmax(CHOICES[choice](delta)))
 
         first, second, naive = best(half), best(~half), best(np.ones_like(half))

@@ -1,5 +1,6 @@
 """Finished batches of a study on disk, so that a run that was stopped goes on."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,27 +61,41 @@ class Kept:
         })  # fmt: skip
         return cls(place)
 
-    def read(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """What was kept of a batch; None where nothing was, or it is damaged."""
+    def read(self, name: str, texts: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
+        """What was kept of a batch; None where nothing was, it is damaged, or of other texts."""
         if self.folder is None:
             return None
+        path = self.folder / f"{name}{_SUFFIX}"
         try:
-            data = (self.folder / f"{name}{_SUFFIX}").read_bytes()
+            data, record = path.read_bytes(), json.loads(path.with_suffix(".json").read_bytes())
+            if record != _record(data, texts):
+                return None
             tensors = load(data)
             return tensors["intact"].numpy(), tensors["without"].numpy()
-        except (OSError, SafetensorError, KeyError):
+        except (OSError, ValueError, SafetensorError, KeyError):
             return None
 
-    def write(self, name: str, intact: np.ndarray, without: np.ndarray) -> None:
-        """Keep a batch, whole or not at all.
+    def write(
+        self, name: str, texts: Sequence[int], intact: np.ndarray, without: np.ndarray
+    ) -> None:
+        """Keep a batch, whole or not at all: its record, with its hash, is written last.
+
+        Args:
+            texts: which readings it holds; on another device batches are of another size.
 
         Raises:
             OutputError: the disk is full, or the folder cannot be written.
         """
         if self.folder is None:
             return
-        tensors = {
+        data = save({
             "intact": torch.from_numpy(np.ascontiguousarray(intact)),
             "without": torch.from_numpy(np.ascontiguousarray(without)),
-        }
-        write_file(self.folder / f"{name}{_SUFFIX}", save(tensors))
+        })  # fmt: skip
+        path = self.folder / f"{name}{_SUFFIX}"
+        write_file(path, data)
+        write_file(path.with_suffix(".json"), json.dumps(_record(data, texts)).encode())
+
+
+def _record(data: bytes, texts: Sequence[int]) -> dict[str, Any]:
+    return {"sha256": sha256_of(data), "texts": list(texts)}

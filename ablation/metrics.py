@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from ..errors import CorpusError
+
 #: Of the predictions and the labels of all examples, (example,) each: one number.
 Scoring = Callable[[np.ndarray, np.ndarray], float]
 
@@ -96,12 +98,23 @@ def named(name: str, statistics: int) -> Metric | None:
 
 
 def scored_by(function: Scoring) -> Metric:
-    """A user's function of the predictions and the labels: classes as numbers, or values."""
+    """A user's function of the predictions and the labels: classes as numbers, or values.
+
+    Where it fails, `Metric.of` raises a CorpusError.
+    """
     name = getattr(function, "__name__", type(function).__name__)
 
+    def one(rows: np.ndarray) -> float:
+        try:
+            return float(function(rows[:, 0], rows[:, 1]))
+        except Exception as error:
+            raise CorpusError(
+                f"The metric {name} failed ({type(error).__name__}: {error}); it is called with "
+                "the predictions and the labels, (example,) each, and returns one number."
+            ) from error
+
     def value(rows: np.ndarray) -> np.ndarray:
-        flat = rows.reshape(-1, *rows.shape[-2:])
-        found = [float(function(one[:, 0], one[:, 1])) for one in flat]
+        found = [one(own) for own in rows.reshape(-1, *rows.shape[-2:])]
         return np.array(found).reshape(rows.shape[:-2])
 
     return Metric(name, ("predicted", "true"), value, of_sums=False, higher_is_better=None)

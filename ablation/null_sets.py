@@ -58,4 +58,4 @@ def with_null(table: pd.DataFrame, nulls: dict[str, tuple[float, np.ndarray]]) -
         against_null(*nulls[part]) if part in nulls else dict.fromkeys(COLUMNS, np.nan)
         for part in table["part"]
     ]
-    return table.assign(**pd.DataFrame(rows, columns=list(COLUMNS)).to_dict("list"))
+    return table.join(pd.DataFrame(rows, columns=list(COLUMNS), index=table.index))

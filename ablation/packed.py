@@ -99,7 +99,8 @@ class Sweep:
         return intact.statistics, found
 
     def _intact(self, batch: Batch, read: Read, *, even: bool) -> _Intact:
-        switches, seen, evenly = self.switches, Written(), {}
+        switches, seen = self.switches, Written()
+        evenly: dict[int, Tensor] = {}
         switches.turn_off((), self.model.device)
         switches.seen, switches.evenly = seen, evenly if even else None
         try:

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..capture import Batch
 from ..corpora import Encoding
+from ..errors import CaptureError
 from .instruments import Instrument
 
 
@@ -35,6 +37,9 @@ class Panel:
         """The statistics of every metric, side by side: (batch, statistic), float64.
 
         Rows are NaN for a metric that asks nothing of the text.
+
+        Raises:
+            CaptureError: a text of which the model makes NaN or infinite numbers.
         """
         found = []
         for place, instrument in enumerate(self.instruments):
@@ -43,8 +48,24 @@ class Panel:
             # Any class or value will do where the outcome is thrown away.
             filled = [0 if one is None else one for one in wanted]
             values = instrument.read(model, outputs, batch, filled).cpu().double()
+            self._refuse_infinite(outputs[0], values, readings)
             found.append(values.masked_fill(~torch.tensor(asked)[:, None], torch.nan))
         return torch.cat(found, dim=1).numpy()
+
+    @staticmethod
+    def _refuse_infinite(logits: Tensor, values: Tensor, readings: Sequence[Reading]) -> None:
+        lost = ~values.isfinite().all(1)
+        if logits.dim() == 2:
+            # The largest of NaN is a class, too.
+            lost |= ~logits.isfinite().all(1).cpu()
+        if lost.any():
+            sentence = readings[int(lost.long().argmax())].encoding.sentence
+            raise CaptureError(
+                f"The model makes NaN or infinite numbers of {sentence.id!r} "
+                f"({sentence.text[:60]!r}), intact or without a part. The weights may be damaged, "
+                "or the type too narrow (float16): load the model in float32 or bfloat16, or leave "
+                "the sentence out."
+            )
 
     def of_examples(self, values: np.ndarray, examples: int) -> dict[str, np.ndarray]:
         """The statistics of the examples, by metric: (example, …, k).

@@ -149,8 +149,14 @@ def check_parts(module: Any, parts: Sequence[Part]) -> None:
 
     Raises:
         CaptureError: a head or layer that does not exist, a part of nothing, a name given twice,
-            or no part at all.
+            no part at all, or something else.
     """
+    listed = isinstance(parts, Sequence) and not isinstance(parts, str)
+    if not listed or not all(isinstance(part, Part) for part in parts):
+        raise CaptureError(
+            f"parts is {parts!r}; give a list of parts, such as every_head(module) or "
+            "[parse_part('L7H9', module)] of bertology.ablation.parts."
+        )
     if not parts:
         raise CaptureError("No part of the model was given; give at least one, or every_head().")
     counts = heads_of(module)

@@ -73,8 +73,8 @@ def score(
         CorpusError: too few units to split.
         OutputError: the folder holds something else.
     """
-    chosen = check_modes(modes, parts)
     check_parts(model.module, parts)
+    chosen = check_modes(modes, parts, draws)
     halves = _halves(setting.units, seed, split=bool(_FROM_OTHERS & set(chosen)))
     counts = [draws if mode == "resample" else 1 for mode in chosen]
     switches = Switches(model.module, tuple(parts))
@@ -101,12 +101,14 @@ def score(
     return Scores(base, ablated)
 
 
-def check_modes(modes: Sequence[str], parts: Sequence[Part]) -> list[str]:
+def check_modes(modes: Sequence[str], parts: Sequence[Part], draws: int = DRAWS) -> list[str]:
     """The modes as a list.
 
     Raises:
-        CaptureError: an unknown one, none, or `uniform` for what has no attention.
+        CaptureError: an unknown one, none, `uniform` for what has no attention, or no draw.
     """
+    if draws < 1:
+        raise CaptureError(f"draws is {draws}; resample needs at least 1.")
     chosen = [modes] if isinstance(modes, str) else list(dict.fromkeys(modes))
     if not chosen or set(chosen) - set(MODES):
         raise CaptureError(f"The modes {chosen} were given; choose from {', '.join(MODES)}.")
@@ -168,16 +170,16 @@ class _Job:
         means: list[Any] = []
         for number, rows in enumerate(batches):
             members = own[rows]
-            shard = f"{name}-{number}"
-            if (done := self.kept.read(shard)) is None:
+            shard, texts = f"{name}-{number}", members.tolist()
+            if (done := self.kept.read(shard, texts)) is None:
                 if "mean" in self.modes and not means:
-                    texts = [readings[index].encoding for index in theirs]
-                    means.append(mean_written(model, texts, self.sweep.switches))
+                    others = [readings[index].encoding for index in theirs]
+                    means.append(mean_written(model, others, self.sweep.switches))
                 done = self._batch(members, means, None if sources is None else sources[rows])
-                self.kept.write(shard, *done)
+                self.kept.write(shard, texts, *done)
             else:
                 self.bar.update(len(members) * (1 + sum(self.draws) * len(self.sweep.parts)))
-            yield from zip(members.tolist(), zip(*done, strict=True), strict=True)
+            yield from zip(texts, zip(*done, strict=True), strict=True)
 
     def _batch(
         self, members: np.ndarray, means: list[Any], sources: np.ndarray | None

@@ -69,8 +69,8 @@ def settle(
     model is over all tokens but the first.
 
     Raises:
-        CorpusError: a metric that does not fit the model and the data, labels that do not, or
-            no example that the model can read.
+        CorpusError: a metric that does not fit the model and the data, labels that do not, a
+            function that fails on them, or no example that the model can read.
         AttributionError: the target does not suit the model, or no example can be used.
     """
     chosen = instruments_for(model, examples, metrics)
@@ -81,6 +81,7 @@ def settle(
         one.wants: wanted_labels(model, examples, one.wants)
         for one in chosen if one.wants in ("class", "value")
     }  # fmt: skip
+    _try_functions(chosen, labels)
     if any(one.wants == "goal" for one in chosen):
         prepared = prepare(model, examples.examples, target=target, foil=foil, seed=seed)
         kept, encodings, goals = prepared.kept, prepared.encodings, prepared.goals
@@ -103,6 +104,14 @@ def settle(
         encodings=encodings if goals else [],
         goals=goals,
     )  # fmt: skip
+
+
+def _try_functions(chosen: Sequence[Instrument], labels: dict[str, list[Any]]) -> None:
+    """Call functions of users once, as if all were predicted right: they fail before any work."""
+    for one in chosen:
+        if one.wants in labels and not one.metric.of_sums:
+            right = np.array([label for label in labels[one.wants] if label is not None], float)
+            one.metric.of(np.stack([right, right], axis=1))
 
 
 def _encoded(model: Any, data: Examples) -> tuple[list[int], list[Encoding], list[list[str]]]:

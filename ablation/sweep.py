@@ -143,10 +143,10 @@ def ablate(
         OutputError: the folder holds something else.
     """
     module = model.module
-    own = every_head(module) if parts is None else list(parts)
+    own = every_head(module) if parts is None else parts
     # Refused before any work.
     check_parts(module, own)
-    chosen = check_modes(modes, own)
+    chosen = check_modes(modes, own, draws)
     asked = default_metrics(model, examples) if metrics is None else metrics
     setting = settle(
         model, examples, metrics=[asked] if isinstance(asked, str) else asked, target=target,
