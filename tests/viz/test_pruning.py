@@ -88,6 +88,12 @@ def test_bars_are_shares_of_before_with_the_paired_interval(pruning):
     assert [*first[:, 0], *second[:, 0]] == pytest.approx([0.7, 0.875, 1.4, 1.7])
 
 
+def test_sizes_have_no_count(pruning):
+    counted = pruning.assign(n=pruning["n"].fillna(0))
+    names = {text.get_text() for text in pruning_bars(counted).texts}
+    assert {"parameters", "perplexity (50)"} <= names
+
+
 def test_the_numbers_themselves_stand_above_their_bars(pruning):
     ax = pruning_bars(pruning)
     rows = {}
