@@ -23,7 +23,7 @@ from ..ablation.parts import (
 from ..corpora import Examples, MinimalPairs, read_examples, read_minimal_pairs
 from ..errors import BertologyError
 from ..models import LoadedModel
-from .commands import Common, finish, parse_columns
+from .commands import Common, finish, limited, parse_columns
 from .run import Run, skipped_texts
 from .study import KINDS, Study, Task, names_part, read_study
 
@@ -168,7 +168,7 @@ def _models(study: Study) -> dict[str, None]:
 def _data(task: Task) -> Examples | MinimalPairs:
     if task.metrics is not None and "minimal_pairs" in task.metrics:
         return read_minimal_pairs(task.file).first(task.limit)
-    return read_examples(task.file, parse_columns(task.columns)).first(task.limit)
+    return limited(read_examples(task.file, parse_columns(task.columns)), task.limit)
 
 
 def _metrics(model: LoadedModel, data: Examples | MinimalPairs, task: Task) -> Sequence[str]:

@@ -1,5 +1,7 @@
 """What each command does: read, compute, write the files the command promises."""
 
+import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import torch
 
 from ..capture import verify
 from ..capture.verify import CHECKS
-from ..corpora import Corpus, read_corpus, sample_treebank
+from ..corpora import Corpus, Examples, read_corpus, sample_treebank
 from ..errors import BertologyError, CorpusError
 from ..models import LoadedModel, load_model
 from .run import Run, file_hash
@@ -122,6 +124,29 @@ def parse_columns(columns: str | None) -> dict[str, str] | None:
             "field on the left and the file's own name on the right."
         )
     return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def limited(examples: Examples, limit: int | None) -> Examples:
+    """The first examples, with a note where they are of one label and the others are not."""
+    part = examples.first(limit)
+    label, share = _commonest_label(part)
+    whole = sum(e.label == label for e in examples.examples) / max(1, len(examples))
+    if label is not None and share > 0.9 and share - whole > 0.1:
+        print(
+            f"Note: {share:.0%} of the first {len(part)} texts of {examples.name} are labelled "
+            f"{label!r}, and {whole:.0%} of all {len(examples)}: the file seems to be sorted by "
+            "label. Shuffle it, or leave out the limit.",
+            file=sys.stderr,
+        )
+    return part
+
+
+def _commonest_label(examples: Examples) -> tuple[str | None, float]:
+    counts = Counter(example.label for example in examples.examples)
+    if not counts:
+        return None, 0.0
+    label, count = counts.most_common(1)[0]
+    return label, count / len(examples)
 
 
 def _report_corpus(common: Common, corpus_file: Path | None) -> Corpus:

@@ -29,7 +29,7 @@ from ..corpora import Examples, corpus_of, read_examples
 from ..errors import BertologyError
 from ..models import LoadedModel
 from ..probing.heads import HeadAnalysis, analyse_heads
-from .commands import Common, finish, parse_columns
+from .commands import Common, finish, limited, parse_columns
 from .head_table import explained_heads
 from .options import listed
 from .run import Run, skipped_texts
@@ -93,7 +93,7 @@ def explain_command(common: Common, choices: ExplainChoices) -> None:
     """`bertology explain`: each part is kept as soon as it is there."""
     declared, names = choices.declared(), choices.names()
     check(choices.unit, names, declared)
-    examples = read_examples(choices.data, parse_columns(choices.columns)).first(common.limit)
+    examples = limited(read_examples(choices.data, parse_columns(choices.columns)), common.limit)
     model = common.load()
     others = [common.loading.load_one_of_several(name) for name in choices.seeds()]
     _check_seeds(model, others)

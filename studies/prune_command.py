@@ -18,7 +18,7 @@ from ..corpora import Examples, read_examples
 from ..errors import BertologyError
 from ..models import LoadedModel, export_pruned, fine_tune, load_model, save_pruned
 from ..models.finetuning import FineTuned
-from .commands import Common, finish, parse_columns
+from .commands import Common, finish, limited, parse_columns
 from .options import listed
 from .run import Run, skipped_texts
 
@@ -94,7 +94,7 @@ class PruneChoices:
 def prune_command(common: Common, choices: PruneChoices) -> None:
     """`bertology prune`."""
     choices.check()
-    examples = read_examples(choices.data, parse_columns(choices.columns)).first(common.limit)
+    examples = limited(read_examples(choices.data, parse_columns(choices.columns)), common.limit)
     model = common.load()
     _check(model, choices)
     ranking, scored = examples.halves(common.seed)

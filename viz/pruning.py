@@ -13,15 +13,16 @@ from .dodged import draw_dodged
 from .lines import check_few, draw_band, draw_reference
 from .style import PALETTE, axes_for, figure_width, text_height
 
-#: What every order is read against, and how its line looks.
-_REFERENCES = {"random": ":", "reversed": "--"}
+#: What every order is read against.
+_RANDOM, _REVERSED = "random", "reversed"
 
 
 def pruning_curves(curves: Any, *, metric: str | None = None, ax: Axes | None = None) -> Axes:
     """A metric by the share of heads removed, one line an order, with 95 % bands.
 
     Grey: random orders (dotted: their mean; area: 95 % of them) and the importance turned around
-    (dashed). The thin line is the model with all heads.
+    (dashed, without a band, which would lie on that of the random orders). The thin line is the
+    model with all heads.
 
     Args:
         curves: result with columns order, removed, share_removed, metric, value, ci_low, ci_high.
@@ -36,14 +37,16 @@ def pruning_curves(curves: Any, *, metric: str | None = None, ax: Axes | None = 
     check_one_row_each(rows, ["order", "removed"])
     rows = rows.sort_values("share_removed", kind="stable")
     lines = {str(name): line for name, line in rows.groupby("order", sort=False)}
-    names = [name for name in lines if name not in _REFERENCES]
+    names = [name for name in lines if name not in (_RANDOM, _REVERSED)]
     check_few(names, "rows of the table", "orders")
     ax = axes_for(ax, min(figure_width(ax) * 0.75, 3.5))
     for place, name in enumerate(names):
         draw_band(ax, lines[name], "share_removed", "value", plain(name), place)
-    for name, dashes in _REFERENCES.items():
-        if name in lines:
-            draw_reference(ax, lines[name], "share_removed", "value", name, dashes)
+    if _RANDOM in lines:
+        draw_reference(ax, lines[_RANDOM], "share_removed", "value", _RANDOM, ":")
+    if _REVERSED in lines:
+        line = lines[_REVERSED]
+        ax.plot(line["share_removed"], line["value"], "--", color="0.2", marker="", label=_REVERSED)
     for base in rows.loc[rows["removed"] == 0, "value"].unique()[:1]:
         ax.axhline(base, color="0.6", linewidth=0.6, marker="", zorder=0, label="all heads")
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))

@@ -35,7 +35,7 @@ def _worded(found: Claim, declared: Declaration) -> tuple[str, str]:
     if found.claim == NO_ALTERNATIVE:
         than = f"{declared.alternative_margin:g} nats of divergence"
         if found.part == BEYOND_SEEDS:
-            than = "models of other seeds are"
+            than = "the attention of models of other seeds"
         attention = f"attention farther from the model's own than {than}"
         rest = (
             f"that leaves the output within {declared.epsilon:g}, in a search of at most "

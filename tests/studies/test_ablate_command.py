@@ -234,3 +234,15 @@ def test_a_study_takes_only_the_options_that_fit_every_model(folder: Path) -> No
     manifest = json.loads((folder / "run" / "manifest.json").read_text())
     assert manifest["settings"]["dtype"] == "bfloat16"
     assert [p["options"]["dtype"] for p in manifest["provenance"].values()] == ["bfloat16"]
+
+
+def test_a_limit_that_takes_one_label_alone_is_said(folder: Path) -> None:
+    lines = DATA.splitlines()
+    (folder / "sorted.tsv").write_text(
+        "\n".join([lines[0], *sorted(lines[1:], key=lambda line: line[-1])])
+    )
+    words = ("ablate", folder / "classifier", "--parts", "L0H0", "--modes", "zero", "--limit", 12)
+    done = call(*words, "--data", folder / "sorted.tsv", "--out", folder / "a")
+    assert done.exit_code == 0, done.output
+    assert "100% of the first 12 texts" in done.stderr and "50% of all 40" in done.stderr
+    assert "Note" not in call(*words, "--data", folder / "d.tsv", "--out", folder / "b").stderr
