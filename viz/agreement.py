@@ -120,11 +120,11 @@ def distribution_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _band(ax: Axes, rows: pd.DataFrame, hatch: str, name: str) -> None:
-    """The middle half of the score with the highest median."""
+    """The middle half of the score with the highest median; hatched, so that two may overlap."""
     if len(rows):
         best = rows.iloc[int(rows["q50"].argmax())]
         ax.axvspan(
-            best["q25"], best["q75"], facecolor="0.95", edgecolor="0.7", hatch=hatch, linewidth=0,
+            best["q25"], best["q75"], facecolor="none", edgecolor="0.7", hatch=hatch, linewidth=0,
             zorder=-1, label=f"{name}: {best['name']}",
         )  # fmt: skip
 

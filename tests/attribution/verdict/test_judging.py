@@ -86,11 +86,11 @@ def test_models_of_other_seeds_are_the_margin() -> None:
     closer, farther = around(-0.03), around(0.03)
     found = only(NO_ALTERNATIVE, evidence(NO_ALTERNATIVE, closer, BEYOND_SEEDS))
     assert (found.outcome, found.margin) == (SUPPORTED, 0)
-    assert "than models of other seeds are was found" in found.sentence
+    assert "than the attention of models of other seeds was found" in found.sentence
     found = only(NO_ALTERNATIVE, evidence(NO_ALTERNATIVE, farther, BEYOND_SEEDS))
     assert found.outcome == REFUTED
     assert found.sentence.startswith("On these data attention farther from the model's own than ")
-    assert "than models of other seeds are was found that leaves the output" in found.sentence
+    assert "than the attention of models of other seeds was found that leaves the output" in found.sentence
     # Against the declared margin the same numbers say the opposite.
     assert only(NO_ALTERNATIVE, evidence(NO_ALTERNATIVE, farther)).outcome == SUPPORTED
 
