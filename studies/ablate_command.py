@@ -20,8 +20,10 @@ from ..ablation.parts import (
     head_set,
     parse_part,
 )
+from ..ablation.scoring import check_modes
+from ..ablation.setting import settle
 from ..corpora import Examples, MinimalPairs, read_examples, read_minimal_pairs
-from ..errors import BertologyError
+from ..errors import BertologyError, CorpusError
 from ..models import LoadedModel
 from .commands import Common, finish, limited, parse_columns
 from .run import Run, skipped_texts
@@ -52,10 +54,10 @@ def ablate_command(common: Common, task: Task) -> None:
             foil=task.foil, draws=task.draws, seed=common.seed, folder=run.shards("ablation"),
         ),
     )  # fmt: skip
-    written = [
-        run.table("ablation.csv", ablation.table),
-        run.table("held_out.csv", _held_out(ablation, metrics, common.seed)),
-    ]
+    written = [run.table("ablation.csv", ablation.table)]
+    best = _held_out(ablation, metrics, common.seed)
+    if len(best):
+        written.append(run.table("held_out.csv", best))
     if isinstance(data, Examples) and "target" in metrics:
         gradients = run.result(
             "importance", Importance,
@@ -68,7 +70,13 @@ def ablate_command(common: Common, task: Task) -> None:
 
 
 def _held_out(ablation: Ablation, metrics: Sequence[str], seed: int) -> pd.DataFrame:
-    tables = [held_out(ablation, metric, seed=seed) for metric in metrics]
+    """Of every metric; too little data for halves does not lose the rest, and is said."""
+    tables = [pd.DataFrame()]
+    for metric in metrics:
+        try:
+            tables.append(held_out(ablation, metric, seed=seed))
+        except CorpusError as error:
+            print(f"No part is chosen by {metric} for held_out.csv: {error}")
     return pd.concat(tables, ignore_index=True)
 
 
@@ -80,8 +88,7 @@ def ablate_study(common: Common, study_file: Path) -> None:
     """
     common.loading.check_for_several()
     study = read_study(study_file)
-    data = [_data(task) for task in study.tasks]
-    _check_models(common, study, data)
+    data = _check(common, study)
     dtype = common.loading.dtype
     run = Run(
         common.folder,
@@ -92,7 +99,7 @@ def ablate_study(common: Common, study_file: Path) -> None:
     )  # fmt: skip
     jobs = [(name, number, seed) for name in _models(study)
             for number, task in enumerate(study.tasks) if name in task.models
-            for seed in task.seeds]  # fmt: skip
+            for seed in dict.fromkeys(task.seeds)]  # fmt: skip
     tables, failed, loaded = [], [], {}
     for name, number, seed in tqdm(jobs, desc="study", unit="run"):
         task = study.tasks[number]
@@ -104,7 +111,7 @@ def ablate_study(common: Common, study_file: Path) -> None:
         except BertologyError as error:
             failed.append(f"{name} on {task.file}, seed {seed}: {error}")
             continue
-        tables.append(ablation.table.assign(model=name, data=Path(task.file).name, seed=seed))
+        tables.append(ablation.table.assign(model=name, data=_shown(study, task), seed=seed))
     written = [run.table("ablation.csv", pd.concat(tables, ignore_index=True))] if tables else []
     if failed:
         for path in written:
@@ -130,13 +137,27 @@ def _job(run: Run, study: Study, model: LoadedModel, number: int, data: Any, see
     )  # fmt: skip
 
 
-def _check_models(common: Common, study: Study, data: Sequence[Examples | MinimalPairs]) -> None:
-    """Load every model once, and refuse parts and metrics that do not fit, all together.
+def _shown(study: Study, task: Task) -> str:
+    """The name of a data file, with its path where two have the same name."""
+    name = Path(task.file).name
+    same = {other.file for other in study.tasks if Path(other.file).name == name}
+    return task.file if len(same) > 1 else name
+
+
+def _check(common: Common, study: Study) -> list[Examples | MinimalPairs]:
+    """Read all data, and load every model once: what does not fit is refused, all together.
 
     Raises:
         BertologyError: what is wrong, with each model and data file.
     """
-    problems = []
+    problems: list[str] = []
+    data: list[Examples | MinimalPairs | None] = []
+    for task in study.tasks:
+        try:
+            data.append(_data(task))
+        except BertologyError as error:
+            data.append(None)
+            problems.append(str(error))
     for name in tqdm(_models(study), desc="checking models", unit="model"):
         try:
             model = common.loading.load_one_of_several(name)
@@ -144,13 +165,9 @@ def _check_models(common: Common, study: Study, data: Sequence[Examples | Minima
             problems.append(str(error))
             continue
         for task, own in zip(study.tasks, data, strict=True):
-            if name not in task.models:
-                continue
-            try:
-                _parts(model, task.parts, study.groups)
-                _metrics(model, own, task)
-            except BertologyError as error:
-                problems.append(f"{name} on {task.file}: {error}")
+            if name in task.models and own is not None:
+                found = _misfits(model, own, task, study.groups)
+                problems += [f"{name} on {task.file}: {reason}" for reason in found]
     if problems:
         print("\n".join(problems), file=sys.stderr)
         raise BertologyError(
@@ -158,6 +175,28 @@ def _check_models(common: Common, study: Study, data: Sequence[Examples | Minima
             if len(problems) > 1
             else problems[0]
         )
+    return [own for own in data if own is not None]
+
+
+def _misfits(
+    model: LoadedModel, data: Examples | MinimalPairs, task: Task, groups: Groups
+) -> list[str]:
+    """Why a task cannot be done: its parts, modes, metrics, labels, target."""
+
+    def parts() -> None:
+        check_modes(task.modes, _parts(model, task.parts, groups), task.draws)
+
+    def measured() -> None:
+        metrics = _metrics(model, data, task)
+        settle(model, data, metrics=metrics, target=task.target, foil=task.foil)
+
+    found = []
+    for check in (parts, measured):
+        try:
+            check()
+        except BertologyError as error:
+            found.append(str(error))
+    return found
 
 
 def _models(study: Study) -> dict[str, None]:
@@ -172,7 +211,7 @@ def _data(task: Task) -> Examples | MinimalPairs:
 
 
 def _metrics(model: LoadedModel, data: Examples | MinimalPairs, task: Task) -> Sequence[str]:
-    metrics = task.metrics or default_metrics(model, data)
+    metrics = default_metrics(model, data) if task.metrics is None else task.metrics
     instruments_for(model, data, metrics)
     return metrics
 

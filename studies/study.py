@@ -159,7 +159,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
                 f"a list of {', '.join(METRICS)}"),
     "target": (_is_text, "the name of a class or token"),
     "foil": (_is_text, "the name of a class or token"),
-    "seeds": (lambda v: is_list(v, int), "a list of whole numbers"),
+    "seeds": (lambda v: is_list(v, int) and min(v) >= 0, "a list of whole numbers from 0"),
     "draws": (_is_count, "a whole number from 1"),
     "limit": (_is_count, "a whole number from 1"),
 }  # fmt: skip

@@ -153,6 +153,7 @@ def test_every_mistake_in_a_study_file_is_reported_at_once(folder: Path) -> None
         ('data = ["d.tsv"]', "data[0]: it has no models"),
         ('models = ["demo"]\ndata = [{columns = "a=b"}]', "data[0]: file must be"),
         ('models = ["demo"]\ndata = ["d.tsv"]\nseeds = [true]', "seeds must be"),
+        ('models = ["demo"]\ndata = ["d.tsv"]\nseeds = [-1]', "seeds must be"),
         ("models = [", "is not a TOML file"),
     ],
 )
@@ -181,6 +182,69 @@ def test_what_does_not_fit_the_models_is_listed_before_anything_runs(folder: Pat
     for part in ("L9H0", "perplexity", "nowhere", "3 mistakes"):
         assert part in done.stderr
     assert not (folder / "run").exists()
+
+
+def test_data_labels_modes_and_targets_are_looked_at_before_anything_runs(folder: Path) -> None:
+    (folder / "empty.tsv").write_text("text\tlabel\n")
+    (folder / "foreign.tsv").write_text("text\tlabel\nw1 w2\tgood\nw3\tbad\n")
+    path = study(
+        folder,
+        f"""
+        models = ["{folder}/classifier", "{folder}/reader"]
+
+        [[data]]
+        file = "empty.tsv"
+
+        [[data]]
+        file = "foreign.tsv"
+        models = ["{folder}/classifier"]
+        parts = ["mlps"]
+        modes = ["uniform"]
+
+        [[data]]
+        file = "d.tsv"
+        target = "neutral"
+        models = ["{folder}/classifier"]
+    """,
+    )
+    done = call("ablate", "--study", path, "--out", folder / "run")
+    assert done.exit_code == 1
+    for part in ("empty.tsv", "['bad', 'good']", "uniform", "neutral", "4 mistakes"):
+        assert part in done.stderr
+    assert not (folder / "run").exists()
+
+
+def test_data_files_of_one_name_are_told_apart_and_a_seed_runs_once(folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "other" / "d.tsv").write_text(DATA[: len(DATA) // 2].rsplit("\n", 1)[0])
+    path = study(
+        folder,
+        f"""
+        models = ["{folder}/classifier"]
+        data = ["d.tsv", "other/d.tsv"]
+        metrics = ["accuracy"]
+        modes = ["zero"]
+        parts = ["L0H0"]
+        seeds = [0, 0]
+    """,
+    )
+    assert call("ablate", "--study", path, "--out", folder / "run").exit_code == 0
+    table = pd.read_csv(folder / "run" / "ablation.csv")
+    assert table["data"].tolist() == [f"{folder}/d.tsv", f"{folder}/other/d.tsv"]
+
+
+def test_one_text_has_no_halves_but_effects(folder: Path) -> None:
+    (folder / "one.tsv").write_text("text\tlabel\nw1 w2\t1\n")
+    done = call("ablate", folder / "classifier", "--data", folder / "one.tsv", "--modes", "zero",
+                "--out", folder / "run")  # fmt: skip
+    assert done.exit_code == 0 and "No part is chosen by accuracy" in done.output
+    assert not (folder / "run" / "held_out.csv").exists()
+    assert len(pd.read_csv(folder / "run" / "ablation.csv"))
+
+
+def test_metrics_that_are_empty_are_refused(folder: Path) -> None:
+    done = call("ablate", folder / "classifier", "--data", folder / "d.tsv", "--metrics", "")
+    assert done.exit_code == 1 and "at least one" in done.stderr
 
 
 def test_a_run_that_fails_does_not_lose_the_others(folder: Path, monkeypatch) -> None:
