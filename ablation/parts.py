@@ -48,11 +48,12 @@ def heads_of(module: Any) -> tuple[int, ...]:
         CaptureError: there is no attention, or several kinds of it.
     """
     sites = find_sites(module)
-    if len({(site.stack, site.kind) for site in sites}) > 1:
+    kinds = list(dict.fromkeys(f"{site.stack} {site.kind}" for site in sites))
+    if len(kinds) > 1:
         raise CaptureError(
-            f"{type(module).__name__} has attention of several kinds ("
-            f"{', '.join(map(str, sites))}); parts are switched off in models with one stack and "
-            "one kind. Load its encoder alone."
+            f"{type(module).__name__} has attention of several kinds ({', '.join(kinds)}); parts "
+            "are switched off in models with one stack and one kind. For its encoder alone give "
+            "dataclasses.replace(model, module=model.reader, task='encoder')."
         )
     return tuple(site.heads for site in sites)
 

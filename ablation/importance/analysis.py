@@ -87,7 +87,7 @@ def _table(question: Question, values: np.ndarray, seed: int) -> pd.DataFrame:
     low = high = np.full_like(mean, np.nan)
     n, descriptive = 0, False
     if criterion.own.texts:
-        units = joined(question.units, criterion.batch_size or 1)
+        units = units_of_batches(question.units, criterion.batch_size or 1)
         _, low, high = bootstrap_ratio(*question.sums(values, units), seed=seed)
         n, descriptive = len(values), bool(is_descriptive(len(values), len(np.unique(units))))
     layers, heads = np.indices(mean.shape)
@@ -111,7 +111,7 @@ def normalised(values: np.ndarray) -> np.ndarray:
     return np.divide(values, norms, out=np.zeros_like(values), where=norms > 0)
 
 
-def joined(units: np.ndarray, batch_size: int) -> np.ndarray:
+def units_of_batches(units: np.ndarray, batch_size: int) -> np.ndarray:
     """(example,), the unit of each, where units that share a batch are one.
 
     The examples of a batch have one value, so they cannot be resampled apart.

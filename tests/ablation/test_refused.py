@@ -1,21 +1,40 @@
 """What cannot be measured is refused: wrong parts, functions that fail, numbers that are none."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from bertology.ablation import ablate, held_out, scoring, setting, sweep
 from bertology.ablation.metrics import scored_by
 from bertology.ablation.parts import every_head, head_part
 from bertology.errors import BertologyError, CaptureError, CorpusError
+from bertology.models import LoadedModel
 
 
 @pytest.mark.parametrize("parts", [["L0H1"], "heads", head_part(0, 1)])
 def test_parts_are_a_list_of_parts(tiny_model, random_examples, parts):
     with pytest.raises(CaptureError, match="parse_part"):
         ablate(tiny_model("bert", "classification"), random_examples(4), parts=parts)
+
+
+def test_of_two_stacks_the_encoder_is_ablated_alone(tokenizer_of, random_examples):
+    config = transformers.T5Config(
+        vocab_size=60, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4,
+        decoder_start_token_id=0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    module = transformers.T5ForConditionalGeneration(config).eval()
+    model = LoadedModel("tiny t5", module, tokenizer_of(), "seq2seq-lm")
+    with pytest.raises(CaptureError, match=r"decoder cross.*module=model\.reader"):
+        ablate(model, random_examples(4))
+    # As the message says.
+    encoder = replace(model, module=model.reader, task="encoder")
+    found = ablate(encoder, random_examples(4), modes=["zero"])
+    assert len(found.table) == 8 and found.table.delta.abs().max() > 0.01
 
 
 def test_resampling_takes_a_draw(tiny_model, random_examples):
