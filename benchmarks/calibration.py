@@ -5,8 +5,8 @@
 Trains a classifier for every trap and seed, sees whether it may serve as known truth, and has every
 score rank the words of texts it was not trained on; the model whose weights are set by hand comes
 first. FOLDER keeps what is done of each model, so that a run that was stopped goes on, and holds
-calibration.csv, admission.csv and calibration.{pdf,svg,png} in the end. About half an hour on one
-core.
+calibration.csv, calibration_models.csv (the mean of each model), admission.csv and
+calibration.{pdf,svg,png} in the end. About half an hour on one core.
 """
 
 import argparse
@@ -87,22 +87,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--texts", type=int, default=24, help="texts that a model reads")
+    parser.add_argument("--texts", type=int, default=24, help="texts that a trained model reads")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    kept = given.folder / f"models-{given.texts}"
+    kept = given.folder / f"models-{given.texts}x{given.seeds}"
     kept.mkdir(parents=True, exist_ok=True)
     jobs = [(HANDMADE, 0), *((trap, seed) for seed in range(given.seeds) for trap in TRAPS)]
     for trap, seed in tqdm(jobs, desc="calibration", unit="model", dynamic_ncols=True):
         if not (kept / f"{trap}-{seed}.admission.csv").exists():
-            measure(trap, seed, given.texts, kept)
+            # The one model that is set by hand reads as many texts as all those of a trap.
+            several = given.seeds if trap == HANDMADE else 1
+            measure(trap, seed, given.texts * several, kept)
 
     names = [f"{trap}-{seed}" for trap, seed in sorted(jobs, key=lambda job: order_of(*job))]
     admission = pd.concat([pd.read_csv(kept / f"{name}.admission.csv") for name in names[1:]])
     values = [kept / f"{name}.values.csv" for name in names]
-    table = calibration_table(pd.concat([pd.read_csv(own) for own in values if own.exists()]))
-    admission.to_csv(given.folder / "admission.csv", index=False)
-    table.to_csv(given.folder / "calibration.csv", index=False)
+    measured = pd.concat([pd.read_csv(own) for own in values if own.exists()])
+    table = calibration_table(measured)
+    by_model = measured.groupby(["trap", "score", "seed"], sort=False)["value"].mean().dropna()
+    results = {"calibration": table, "calibration_models": by_model.reset_index(name="mean"),
+               "admission": admission}  # fmt: skip
+    for name, result in results.items():
+        result.to_csv(given.folder / f"{name}.csv", index=False, float_format="%.4f")
     with viz.style("paper", columns=2):
         viz.save(viz.calibration_map(table), given.folder / "calibration")
     admitted = admission.groupby("trap", sort=False)["admitted"].agg(["sum", "size"])
