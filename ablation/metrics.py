@@ -110,7 +110,8 @@ def scored_by(function: Scoring) -> Metric:
         except Exception as error:
             raise CorpusError(
                 f"The metric {name} failed ({type(error).__name__}: {error}); it is called with "
-                "the predictions and the labels, (example,) each, and returns one number."
+                "the predictions and the labels, (example,) each, and returns one number, NaN "
+                "where it is not defined (in a resample without one of the classes, say)."
             ) from error
 
     def value(rows: np.ndarray) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from ..capture import find_sites
+from ..capture.blocks import stack_blocks
 from ..errors import CaptureError
 
 Head = tuple[int, int]
@@ -42,7 +44,7 @@ class Part:
 
 
 def heads_of(module: Any) -> tuple[int, ...]:
-    """The number of heads of each layer.
+    """The number of heads of each layer; 0 where all were pruned.
 
     Raises:
         CaptureError: there is no attention, or several kinds of it.
@@ -55,7 +57,11 @@ def heads_of(module: Any) -> tuple[int, ...]:
             "are switched off in models with one stack and one kind. For its encoder alone give "
             "dataclasses.replace(model, module=model.reader, task='encoder')."
         )
-    return tuple(site.heads for site in sites)
+    counts = {site.layer: site.heads for site in sites}
+    layers = max(counts) + 1
+    with suppress(CaptureError):  # Layers without heads at the end are seen in the blocks alone.
+        layers = max(layers, len(stack_blocks(module).names))
+    return tuple(counts.get(layer, 0) for layer in range(layers))
 
 
 def every_head(module: Any) -> list[Part]:
@@ -68,7 +74,7 @@ def every_head(module: Any) -> list[Part]:
 
 def every_attention(module: Any) -> list[Part]:
     """One part a layer: all its heads."""
-    return [attention_part(layer, heads) for layer, heads in enumerate(heads_of(module))]
+    return [attention_part(layer, heads) for layer, heads in enumerate(heads_of(module)) if heads]
 
 
 def every_mlp(module: Any) -> list[Part]:
@@ -138,7 +144,8 @@ def _parsed(piece: str, text: str, module: Any) -> Part:
         if what == " mlp":
             return mlp_part(layer)
         counts = heads_of(module)
-        return attention_part(layer, counts[layer] if layer < len(counts) else 1)
+        # Of a layer that does not exist, or has no heads, one is named, which is refused below.
+        return attention_part(layer, counts[layer] or 1 if layer < len(counts) else 1)
     raise CaptureError(
         f"{text!r} names no part of a model; write L7H9 for a head (both count from 0), "
         "'L3 attention', 'L3 mlp', L3 for a whole layer, or several joined by +."
@@ -171,6 +178,11 @@ def check_parts(module: Any, parts: Sequence[Part]) -> None:
                 f"{len(counts) - 1}."
             )
         for layer, head in part.heads:
+            if not counts[layer]:
+                raise CaptureError(
+                    f"The part {part.name!r} names head {head} of layer {layer}, whose heads have "
+                    "all been pruned."
+                )
             if not 0 <= head < counts[layer]:
                 raise CaptureError(
                     f"The part {part.name!r} names head {head} of layer {layer}, which has heads "

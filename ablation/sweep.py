@@ -68,9 +68,11 @@ class Ablation(Result):
         """
         own = (self.statistics["metric"] == metric).to_numpy()
         if not own.any() or mode not in (None, *self.modes):
+            place = "" if mode is None else f" in mode {mode!r}"
             raise CaptureError(
-                f"There is no metric {metric!r} in mode {mode!r}; this ablation has "
-                f"{', '.join(dict.fromkeys(self.statistics['metric']))} in {self.modes}."
+                f"There is no metric {metric!r}{place}; this ablation has "
+                f"{', '.join(dict.fromkeys(self.statistics['metric']))} in the modes "
+                f"{', '.join(self.modes)}."
             )
         if mode is None:
             return self.base[:, own]
@@ -202,7 +204,7 @@ def _table(
     setting: Setting,
     scores: Scores,
     modes: list[str],
-    parts: list[Part],
+    parts: Sequence[Part],
     nulls: dict[str, list[Part]],
     seed: int,
 ) -> pd.DataFrame:
@@ -218,7 +220,7 @@ def _table(
 
 
 def _family(
-    setting: Setting, metric: Metric, scores: Scores, mode: str, parts: list[Part], seed: int
+    setting: Setting, metric: Metric, scores: Scores, mode: str, parts: Sequence[Part], seed: int
 ) -> pd.DataFrame:
     """All parts of one mode and metric; p-values are adjusted within each kind of part."""
     described = _described(parts).assign(mode=mode, metric=metric.name)
@@ -236,7 +238,7 @@ def _with_nulls(
     metric: Metric,
     scores: Scores,
     mode: str,
-    parts: list[Part],
+    parts: Sequence[Part],
     nulls: dict[str, list[Part]],
 ) -> pd.DataFrame:
     if not nulls:

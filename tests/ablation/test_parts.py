@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bertology import BertologyError
+from bertology.ablation import ablate
 from bertology.ablation.null_sets import against_null, random_sets
 from bertology.ablation.parts import (
     check_parts,
@@ -15,6 +16,8 @@ from bertology.ablation.parts import (
     head_set,
     parse_part,
 )
+from bertology.ablation.structural import prune
+from bertology.errors import CaptureError
 
 
 def test_names_and_their_parts(tiny_model):
@@ -47,6 +50,27 @@ def test_empty_and_doubled_parts_are_refused(tiny_model):
     ):  # fmt: skip
         with pytest.raises(BertologyError, match=wanted):
             check_parts(module, parts)
+
+
+@pytest.mark.parametrize("bare", [0, 1, 2])
+def test_layers_keep_their_numbers_where_one_has_no_heads(tiny_model, random_examples, bare):
+    whole, gone = tiny_model("bert", "classification"), [(bare, head) for head in range(4)]
+    model = prune(whole, gone)
+    examples, parts = random_examples(6, ("0", "1")), every_head(model.module)
+    assert [part.name for part in parts] == [
+        f"L{layer}H{head}" for layer in range(3) for head in range(4) if layer != bare
+    ]
+    assert len(every_attention(model.module)) == 2 and len(every_layer(model.module)) == 3
+    for text in (f"L{bare}H0", f"L{bare} attention"):
+        with pytest.raises(CaptureError, match="pruned"):
+            parse_part(text, model.module)
+    found = ablate(model, examples, parts=parts, metrics=["loss"], modes=["zero"])
+    for part, ablated in zip(parts, found.table.ablated, strict=True):
+        further = prune(whole, [*gone, part.heads[0]])
+        (own,) = ablate(further, examples, parts=every_layer(further.module)[:1], modes=["zero"],
+                        metrics=["loss"]).table.base  # fmt: skip
+        assert ablated == pytest.approx(own, abs=1e-5)
+    assert found.table.delta.abs().min() > 1e-4
 
 
 def test_random_sets_have_as_many_heads_in_each_layer():
