@@ -78,7 +78,9 @@ def find_attention(body: Any) -> dict[str, Attention]:
             parts = [_part(body, name, module, place) for place in maps]
             if None not in parts and isinstance(getattr(module, width, None), int):
                 there = counts if hasattr(module, counts) else None
-                one = Attention(module, *parts, getattr(module, width), there)
+                query, key, value, output = parts
+                size = getattr(module, width)
+                one = Attention(module, query, key, value, output, size, there)
                 if _is_whole(one):
                     found[name] = one
                     break
@@ -232,7 +234,8 @@ def _own_position_bias(found: dict[str, Attention], touched: list[str]) -> None:
             shared[stack] = one.module.relative_attention_bias
             continue
         weight = shared[stack].weight
-        own = torch.nn.Embedding(*weight.shape, device=weight.device, dtype=weight.dtype)
+        buckets, heads = weight.shape
+        own = torch.nn.Embedding(buckets, heads, device=weight.device, dtype=weight.dtype)
         own.weight = torch.nn.Parameter(weight.detach().clone(), weight.requires_grad)
         one.module.relative_attention_bias = own
         one.module.has_relative_attention_bias = True

@@ -26,9 +26,8 @@ def least_important(table: pd.DataFrame, keep: float | int) -> list[tuple[int, i
     )
     best = ranked.groupby("layer", sort=False).head(1)
     others = ranked.drop(best.index)
-    return sorted(
-        (int(row.layer), int(row.head)) for row in others.iloc[count - layers :].itertuples()
-    )
+    removed = others.iloc[count - layers :]
+    return sorted(zip(removed["layer"].tolist(), removed["head"].tolist(), strict=True))
 
 
 def kept_count(keep: float | int, total: int, layers: int) -> int:
