@@ -58,7 +58,9 @@ def orders(
     """For each ranking (item,) of one text its items from the highest down; ties are broken at
     random, and the same way in every ranking."""
     there = next((own for own in rankings if own is not None), None)
-    ties = None if there is None else generator.random(len(there))
+    if there is None:
+        return [None] * len(rankings)
+    ties = generator.random(len(there))
     return [None if own is None else np.lexsort((ties, -own)) for own in rankings]
 
 
