@@ -115,8 +115,8 @@ def check_modes(modes: Sequence[str], parts: Sequence[Part], draws: int = DRAWS)
     other = [part.name for part in parts if part.mlps or part.layers]
     if "uniform" in chosen and other:
         raise CaptureError(
-            f"The mode uniform spreads attention, which is all that heads have and {other[0]!r} "
-            "has more than; leave out the mode, or give heads and attention only."
+            f"The mode uniform spreads attention evenly, and {other[0]!r} is not attention alone; "
+            "leave out the mode, or give heads and attention only."
         )
     return chosen
 

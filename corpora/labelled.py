@@ -57,6 +57,9 @@ class Examples:
     def __len__(self) -> int:
         return len(self.examples)
 
+    def __repr__(self) -> str:
+        return f"<Examples {self.name!r}: {len(self)}>"
+
     @cached_property
     def documents(self) -> tuple[str, ...]:
         """Names of the documents, in order of appearance."""
@@ -166,6 +169,11 @@ def read_sst(path: str | Path) -> Examples:
 def _example(record: dict[str, Any], names: dict[str, str], where: str) -> Example:
     text = record.get(names["text"])
     if not isinstance(text, str) or not text.strip():
+        if {"sentence_good", "sentence_bad"} <= record.keys():
+            raise CorpusError(
+                f"{where} holds minimal pairs, not texts: read_minimal_pairs reads them, and "
+                "`bertology ablate` and its studies with the metric minimal_pairs."
+            )
         problem = "is empty" if names["text"] in record else "is missing"
         raise CorpusError(
             f"{where}: the text field {names['text']!r} {problem}; it has "

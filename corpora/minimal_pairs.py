@@ -41,6 +41,9 @@ class MinimalPairs:
     unit: ClassVar[str] = "pair"
     documents: ClassVar[tuple[str, ...]] = ()
 
+    def __repr__(self) -> str:
+        return f"<MinimalPairs {self.name!r}: {len(self)}>"
+
     def __len__(self) -> int:
         return len(self.pairs)
 

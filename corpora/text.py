@@ -99,6 +99,9 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.sentences)
 
+    def __repr__(self) -> str:
+        return f"<Corpus {self.name!r}: {len(self)} sentences>"
+
     @cached_property
     def documents(self) -> tuple[str, ...]:
         """Names of the documents, in order of appearance."""

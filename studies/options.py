@@ -45,8 +45,8 @@ CorpusFile = Annotated[
     ),
 ]
 DATA_HELP = (
-    "TSV, CSV or JSONL with text and optionally text_pair, label, rationale; SST trees; "
-    "CoNLL-U; or plain text."
+    "TSV, CSV or JSONL with text and optionally text_pair, label, rationale; SST trees (neutral "
+    "ones are dropped); CoNLL-U; or plain text."
 )
 Data = Annotated[Path, typer.Option(help=DATA_HELP)]
 Columns = Annotated[

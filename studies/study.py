@@ -106,7 +106,7 @@ def _wrong_values(
         for key in values if key not in known
     ]  # fmt: skip
     found += [
-        f"{where}{key} must be {wanted}, got {values[key]!r}"
+        f"{where}{key} must be {wanted}, got {_unfit(values[key], fits)}"
         for key, (fits, wanted) in checks.items()
         if key in values and not fits(values[key])
     ]
@@ -117,6 +117,12 @@ def _wrong_values(
         elif not (file / name).is_file():
             found.append(f"{where}there is no file {file / name}")
     return found
+
+
+def _unfit(value: Any, fits: Callable[[Any], bool]) -> str:
+    """What does not fit; of a list the entries that do not."""
+    entries = [one for one in value if not fits([one])] if isinstance(value, list) else []
+    return ", ".join(map(repr, entries)) if entries else repr(value)
 
 
 def names_part(text: str, groups: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...capture import Shards, Task, hooked, run_pass
+from ...capture import Shards, Site, Task, hooked, run_pass
 from ...corpora import Corpus, Sentence
 from ...corpora.text import units_of
 from ...errors import CaptureError
@@ -142,16 +142,16 @@ def scan_heads(
 
     Raises:
         CorpusError: no sentence fits the model.
-        CaptureError: the model's attention cannot be captured, or gradients are asked for of a
-            model with two stacks, or a worker died.
+        CaptureError: the model's attention cannot be captured, its layers differ in their heads,
+            gradients are asked for of a model with two stacks, or a worker died.
         OutputError: the folder holds another pass, or cannot be written.
     """
     chosen = options or DEFAULT
     # A model that does not suit is refused before the corpus is encoded.
     if "gradients" in chosen.parts:
         loss_of(model)
-    with hooked(model.reader):
-        pass
+    with hooked(model.reader) as sites:
+        _refuse_uneven(model, sites)
     with ExitStack() as stack:
         place = _temporary(stack) if folder is None else Path(folder)
         task = Task("heads", partial(scan_batch, options=chosen), chosen.as_dict())
@@ -160,6 +160,18 @@ def scan_heads(
         weakref.finalize(done.shards, stack.pop_all().close)
     units = np.array(units_of(done.sentences, corpus.unit))
     return HeadScan(done.sentences, units, done.shards, done.skipped, chosen)
+
+
+def _refuse_uneven(model: LoadedModel, sites: Sequence[Site]) -> None:
+    """Refuse models whose layers differ in their heads: the tables are grids."""
+    heads = {site.layer: site.heads for site in sites}
+    whole = "pruned" not in model.variant or sorted(heads) == list(range(len(heads)))
+    if len(set(heads.values())) > 1 or not whole:
+        raise CaptureError(
+            f"The layers of {model.name} have {list(heads.values())} heads (layers "
+            f"{list(heads)}); tables of heads need equally many in every layer. Look at the model "
+            "before pruning; capture, explain and ablate take this one."
+        )
 
 
 def _temporary(stack: ExitStack) -> Path:

@@ -164,7 +164,7 @@ def prune(
 ) -> None:
     """Remove heads or layers for good: a smaller model that loads.
 
-    Writes checkpoint/ (load it with bertology.load_model, or give it to any command as MODEL),
+    Writes checkpoint/ (load it with bertology.load_model, or give it to a command as MODEL),
     pruning.csv (quality, parameters and file before and after), latency.csv (measured time before
     and after) and importance.csv. Heads are ranked, and the model is fine-tuned, on one half of
     the data; quality is scored on the other.
