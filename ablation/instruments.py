@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -54,18 +55,26 @@ def instruments_for(
     for name in asked:
         instrument = fitting.get("a function") if callable(name) else fitting.get(name)
         if instrument is None:
-            shown = getattr(name, "__name__", repr(name)) if callable(name) else repr(name)
-            known = "" if callable(name) or name in METRICS else " is unknown and"
-            raise CorpusError(
-                f"The metric {shown}{known} does not fit {model.name}, loaded as "
-                f"{model.task!r}, on {data.name}{_why(model, data)}; choose from "
-                f"{', '.join(fitting) or 'none'}."
-            )
+            raise CorpusError(_unfit(name, model, data, list(fitting)))
         found.append(instrument(name) if callable(name) else instrument())
     names = [instrument.metric.name for instrument in found]
     if not names or len(set(names)) < len(names):
         raise CorpusError(f"The metrics {names} were given; name at least one, and none twice.")
     return tuple(found)
+
+
+def _unfit(name: str | Scoring, model: Any, data: Examples | MinimalPairs, fit: list[str]) -> str:
+    """Why a metric is refused."""
+    choice = f"choose from {', '.join(fit) or 'none'}"
+    if isinstance(name, str) and name not in METRICS:
+        near = get_close_matches(name, METRICS, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else "."
+        return f"There is no metric {name!r}{meant} For {model.name} on {data.name} {choice}."
+    shown = name if isinstance(name, str) else getattr(name, "__name__", repr(name))
+    return (
+        f"The metric {shown!r} does not fit {model.name}, loaded as {model.task!r}, on "
+        f"{data.name}{_why(model, data)}; {choice}."
+    )
 
 
 def _fitting(model: Any, data: Examples | MinimalPairs) -> dict[str, Any]:

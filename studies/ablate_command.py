@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ..ablation import Ablation, Importance, ablate, held_out, importance
+from ..ablation import Ablation, Importance, ablate, held_out, importance, joined
 from ..ablation.instruments import default_metrics, instruments_for
 from ..ablation.parts import (
     Part,
@@ -23,7 +23,7 @@ from ..ablation.parts import (
 from ..ablation.scoring import check_modes
 from ..ablation.setting import settle
 from ..corpora import Examples, MinimalPairs, read_examples, read_minimal_pairs
-from ..errors import BertologyError, CorpusError
+from ..errors import BertologyError, CaptureError, CorpusError
 from ..models import LoadedModel
 from .commands import Common, finish, limited, parse_columns
 from .run import Run, skipped_texts
@@ -101,6 +101,7 @@ def ablate_study(common: Common, study_file: Path) -> None:
             for number, task in enumerate(study.tasks) if name in task.models
             for seed in dict.fromkeys(task.seeds)]  # fmt: skip
     tables, failed, loaded = [], [], {}
+    done: dict[int, dict[str, Ablation]] = {}
     for name, number, seed in tqdm(jobs, desc="study", unit="run"):
         task = study.tasks[number]
         try:
@@ -112,7 +113,10 @@ def ablate_study(common: Common, study_file: Path) -> None:
             failed.append(f"{name} on {task.file}, seed {seed}: {error}")
             continue
         tables.append(ablation.table.assign(model=name, data=_shown(study, task), seed=seed))
+        done.setdefault(number, {})[f"{name} seed {seed}"] = ablation
     written = [run.table("ablation.csv", pd.concat(tables, ignore_index=True))] if tables else []
+    if (over_runs := _over_runs(study, done)) is not None:
+        written.append(run.table("over_runs.csv", over_runs))
     if failed:
         for path in written:
             print(f"wrote {path}")
@@ -121,6 +125,21 @@ def ablate_study(common: Common, study_file: Path) -> None:
             f"{'; '.join(failed)}"
         )
     finish(run, written, "")
+
+
+def _over_runs(study: Study, done: dict[int, dict[str, Ablation]]) -> pd.DataFrame | None:
+    """Mean and spread over the runs on each data file, of what several of them have in common."""
+    found = []
+    for number, runs in done.items():
+        if len(runs) < 2:
+            continue
+        try:
+            table = joined(runs)
+        except CaptureError:  # Nothing in common, of models that differ in size for instance.
+            continue
+        single = [f"delta {name}" for name in runs]
+        found.append(table.drop(columns=single).assign(data=_shown(study, study.tasks[number])))
+    return pd.concat(found, ignore_index=True) if found else None
 
 
 def _job(run: Run, study: Study, model: LoadedModel, number: int, data: Any, seed: int) -> Ablation:

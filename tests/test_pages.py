@@ -228,7 +228,15 @@ def test_every_file_of_probes_has_a_section(file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["ablation.csv", "held_out.csv", "importance.csv", "pruning.csv", "latency.csv"]
+    "file",
+    [
+        "ablation.csv",
+        "held_out.csv",
+        "importance.csv",
+        "over_runs.csv",
+        "pruning.csv",
+        "latency.csv",
+    ],
 )
 def test_every_file_of_ablation_has_a_section(file: str) -> None:
     assert re.search(rf"^## {re.escape(file)}$", ABLATION_TABLES, re.M)

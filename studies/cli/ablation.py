@@ -82,8 +82,9 @@ def ablate(
     Writes ablation.csv (every effect with its interval and a p-value adjusted over all parts of a
     kind), held_out.csv (the best part to remove, chosen on one half of the data and scored on the
     other) and importance.csv (gradients of the heads' gates). A study file runs many models on many
-    data files into one ablation.csv, which names them in further columns; all its mistakes are
-    listed before anything runs. A run that was stopped goes on with --resume.
+    data files into one ablation.csv, which names them in further columns, and over_runs.csv (mean
+    and spread over models and seeds); its mistakes are listed before anything runs. A run that was
+    stopped goes on with --resume.
 
     Example: bertology ablate my-classifier --data reviews.jsonl --limit 200
 

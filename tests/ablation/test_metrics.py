@@ -138,11 +138,12 @@ def test_metrics_that_do_not_fit_are_refused(tiny_model, random_examples):
         (classifier, labelled, "pearson", "accuracy"),
         (classifier, labelled, "perplexity", "f1"),
         (classifier, random_examples(4), "accuracy", "no labels"),
-        (classifier, labelled, "f2", "unknown"),
+        (classifier, labelled, "f2", "There is no metric .f2."),
+        (classifier, labelled, "acuracy", "did you mean .accuracy."),
         (tiny_model("gpt2", "causal-lm"), labelled, "accuracy", "perplexity"),
         (tiny_model("bert"), labelled, "loss", "choose from target"),
         (tiny_model("gpt2", "causal-lm"), labelled, "minimal_pairs", "loss"),
-        (tiny_model("bert"), labelled, oracle.accuracy_score, "accuracy_score does not fit"),
+        (tiny_model("bert"), labelled, oracle.accuracy_score, "accuracy_score. does not fit"),
     ]
     for model, data, metric, wanted in cases:
         with pytest.raises(BertologyError, match=wanted):

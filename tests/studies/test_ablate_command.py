@@ -113,6 +113,11 @@ def test_a_study_runs_every_combination(folder: Path) -> None:
         (f"{folder}/reader", "pairs.jsonl", 0): 1,
     }
     assert (table.loc[table["part"] == "first", "kind"] == "set").all()
+    over = pd.read_csv(folder / "run" / "over_runs.csv")
+    assert set(over["runs"]) == {2} and set(over["data"]) == {"d.tsv"}
+    own = table[(table["part"] == "first") & (table["metric"] == "mcc")]["delta"]
+    row = over[(over["part"] == "first") & (over["metric"] == "mcc")].iloc[0]
+    assert row["mean"] == pytest.approx(own.mean()) and row["sd"] == pytest.approx(own.std())
     # Resumed, nothing is computed again.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ablate_command, "ablate", None)
