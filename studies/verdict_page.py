@@ -79,5 +79,7 @@ def bar_of(claim: Claim) -> Bar | None:
 
 def _plain(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "delete, and mask (without such a token pad, else hide)"
+        return (
+            ", ".join(map(str, value)) or "delete, and mask (without such a token pad, else hide)"
+        )
     return str(value)
