@@ -53,6 +53,9 @@ class Examples:
     name: str
     examples: tuple[Example, ...]
     sha256: str
+    whole: str | None = None
+    """The unit of the data that these are a part of: documents do not stop being independent
+    units because fewer are looked at."""
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -68,7 +71,7 @@ class Examples:
     @property
     def unit(self) -> str:
         """What is independent, and so resampled: `document` or `sentence`."""
-        return independent_unit(self.documents)
+        return self.whole or independent_unit(self.documents)
 
     def first(self, limit: int | None) -> "Examples":
         """The first `limit` examples (all of them for None)."""
@@ -88,7 +91,8 @@ class Examples:
 
     def part(self, numbers: Iterable[int]) -> "Examples":
         """The examples of these numbers, counted from 0, in this order."""
-        return Examples(self.name, tuple(self.examples[n] for n in numbers), self.sha256)
+        own = tuple(self.examples[number] for number in numbers)
+        return replace(self, examples=own, whole=self.unit)
 
 
 def examples_of(corpus: Corpus) -> Examples:

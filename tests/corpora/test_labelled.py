@@ -104,6 +104,8 @@ def test_halves_share_no_document() -> None:
     examples = Examples("e", tuple(Example(sentence) for sentence in sentences), "0" * 64)
     first, second = examples.halves(seed=1)
     assert not set(first.documents) & set(second.documents)
+    # Ten documents or eleven are no fewer units for having been parted.
+    assert {first.unit, second.unit, examples.unit} == {"document"}
     assert len(first) + len(second) == 63 and abs(len(first) - len(second)) == 3
     assert {e.id for e in first.examples} | {e.id for e in second.examples} == {
         sentence.id for sentence in sentences
