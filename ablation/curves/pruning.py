@@ -1,7 +1,7 @@
 """Pruning curves: what a model can do as its heads are removed one after another."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import pandas as pd
 
 from ...attribution.goals import Function
 from ...corpora import Examples
-from ...corpora.text import units_of
 from ...errors import BertologyError
 from ...results import Result
 from ..importance import Criterion, Question, ask, refuse_lossless
@@ -118,7 +117,7 @@ def pruning_curve(
     instruments_for(model, examples, chosen)
     if any(one.against == "loss" for one in criteria):
         refuse_lossless(model, examples.examples)
-    ranked_on, scored_on, units = _halves(examples, seed)
+    ranked_on, scored_on = examples.halves(seed)
     questions = [_question(model, ranked_on, one, target, foil, seed) for one in criteria]
     setting = settle(
         model, scored_on, metrics=chosen, target=target, foil=foil, seed=seed,
@@ -128,7 +127,6 @@ def pruning_curve(
             "draws": draws, "ranked_on": questions[0].ids.tolist(),
         },
     )  # fmt: skip
-    setting = replace(setting, units=np.array([units[id(one)] for one in setting.examples]))
     ranks = {
         str(question.criterion): ranking(
             model, question, in_layer=normalised, rescore=rescore, mode=mode, seed=seed
@@ -176,14 +174,6 @@ def _refuse_options(mode: str, step: float, threshold: float | None, draws: int)
         raise BertologyError(
             f"draws is {draws!r}; the band of the random orders needs at least {MIN_DRAWS}."
         )
-
-
-def _halves(examples: Examples, seed: int) -> tuple[Examples, Examples, dict[int, int]]:
-    """Examples to rank on and to score on, and the unit of each example by its identity."""
-    units = np.array(units_of([one.sentence for one in examples.examples], examples.unit))
-    ranked, scored = examples.halves(seed)
-    of = {id(one): int(unit) for one, unit in zip(examples.examples, units, strict=True)}
-    return ranked, scored, of
 
 
 def _question(
