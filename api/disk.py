@@ -1,6 +1,7 @@
 """Writing files so that a kill, a crash or a full disk leaves the whole file or none."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,26 @@ def writing(path: Path) -> Iterator[None]:
             f"{path} cannot be written ({error.strerror or error}). What was finished before it "
             "is intact: make room or give another folder, then repeat the command (with --resume)."
         ) from error
+
+
+@contextmanager
+def writing_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill that takes the place of `target` once it is whole; until then a folder that
+    is there stays.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as place:
+            # Inside, because a temporary folder may be read by its owner only.
+            unfinished = Path(place) / "unfinished"
+            unfinished.mkdir()
+            yield unfinished
+            if target.is_dir() and any(target.iterdir()):
+                target.rename(Path(place) / "old")
+            unfinished.replace(target)
 
 
 def write_file(path: Path, data: bytes) -> None:

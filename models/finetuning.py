@@ -2,7 +2,6 @@
 
 import json
 import math
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from tqdm.auto import tqdm
 from transformers import get_linear_schedule_with_warmup
 
 from ..corpora import Examples
-from ..disk import writing
+from ..disk import writing_folder
 from ..errors import ModelError, OutputError
 from ..results import Provenance
 from .demo import file_sha256
@@ -243,15 +242,10 @@ def _save(model: LoadedModel, table: pd.DataFrame, source: Provenance, target: P
     Raises:
         OutputError: the folder cannot be written.
     """
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as place:
-            # Inside, because a temporary folder may be read by its owner only.
-            unfinished = Path(place) / "model"
-            model.module.save_pretrained(unfinished)
-            model.tokenizer.save_pretrained(unfinished)
-            table.to_csv(unfinished / "fine_tuning.csv", index=False)
-            record = json.dumps(asdict(source), indent=1, ensure_ascii=False)
-            (unfinished / "fine_tuning.json").write_text(record)
-            unfinished.replace(target)
+    with writing_folder(target) as unfinished:
+        model.module.save_pretrained(unfinished)
+        model.tokenizer.save_pretrained(unfinished)
+        table.to_csv(unfinished / "fine_tuning.csv", index=False)
+        record = json.dumps(asdict(source), indent=1, ensure_ascii=False)
+        (unfinished / "fine_tuning.json").write_text(record)
     return replace(model, name=str(target), weights_sha256=file_sha256(target / WEIGHTS))

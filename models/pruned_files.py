@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..disk import writing
+from ..disk import writing_folder
 from ..errors import ModelError, OutputError
 from ..results import installed_versions
 from . import pruned_surgery
@@ -79,23 +78,15 @@ def describe(model: LoadedModel) -> dict[str, Any]:
 def _write(model: LoadedModel, folder: str | Path, overwrite: bool, *, code: bool) -> LoadedModel:
     description = describe(model)
     target = _usable(folder, overwrite)
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as place:
-            # Inside, because a temporary folder may be read by its owner only.
-            unfinished = Path(place) / "model"
-            model.module.save_pretrained(unfinished)
-            model.tokenizer.save_pretrained(unfinished)
-            if code:
-                _add_code(model, unfinished)
-            found = weights_hash(Source(str(target), unfinished))
-            record = {**description, "weights_sha256": found, "versions": installed_versions()}
-            text = json.dumps(record, indent=1, ensure_ascii=False)
-            (unfinished / DESCRIPTION).write_text(text, encoding="utf-8")
-            if target.is_dir() and any(target.iterdir()):
-                # Kept until the new one is in its place.
-                target.rename(Path(place) / "old")
-            unfinished.replace(target)
+    with writing_folder(target) as unfinished:
+        model.module.save_pretrained(unfinished)
+        model.tokenizer.save_pretrained(unfinished)
+        if code:
+            _add_code(model, unfinished)
+        found = weights_hash(Source(str(target), unfinished))
+        record = {**description, "weights_sha256": found, "versions": installed_versions()}
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        (unfinished / DESCRIPTION).write_text(text, encoding="utf-8")
     return replace(model, name=str(target), revision=None, weights_sha256=found)
 
 
