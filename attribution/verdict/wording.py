@@ -22,10 +22,11 @@ def sentence_of(found: Claim, declared: Declaration) -> str:
     interval = ""
     if found.ci_low is not None:
         interval = f", 95 % interval {found.ci_low:+.3f} to {found.ci_high:+.3f}"
+    side = " (supported below it)" if found.claim == NO_ALTERNATIVE else ""
     tested = "" if found.p_adjusted is None else f", corrected p {_p(found.p_adjusted)}"
     return (
         f"{reading} Effect ({found.part}) {found.effect:+.3f}{interval}, "
-        f"margin {found.margin:g}{tested}, n = {found.n}."
+        f"margin {found.margin:g}{side}{tested}, n = {found.n}."
     )
 
 
@@ -56,9 +57,9 @@ def _worded(found: Claim, declared: Declaration) -> tuple[str, str]:
             f"random words, by more than {declared.faithfulness_margin:g} under each operator"
         ),
         RANKS: (
-            f"erasing the words that {score} ranks highest lowers the prediction as much as "
-            "erasing those of the importance method that does so best on the other half of the "
-            f"texts, less {declared.rank_margin:g} at most"
+            f"erasing the words that {score} ranks highest lowers the prediction at most "
+            f"{declared.rank_margin:g} less than erasing those of the best importance method "
+            "(chosen on the other half of the texts)"
         ),
     }[found.claim]
     return statement, statement
