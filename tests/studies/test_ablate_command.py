@@ -149,6 +149,8 @@ def test_every_mistake_in_a_study_file_is_reported_at_once(folder: Path) -> None
         "groups.verbs must be", "data[0]: there is no file", "data[0]: metrics must be",
     ):  # fmt: skip
         assert part in str(error.value)
+    # Of a list, what is wrong with it alone.
+    assert "such as L7H9, got 'everything';" in str(error.value)
 
 
 @pytest.mark.parametrize(
