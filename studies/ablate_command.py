@@ -18,6 +18,7 @@ from ..ablation.parts import (
     every_layer,
     every_mlp,
     head_set,
+    heads_of,
     parse_part,
 )
 from ..ablation.scoring import check_modes
@@ -58,7 +59,10 @@ def ablate_command(common: Common, task: Task) -> None:
     best = _held_out(ablation, metrics, common.seed)
     if len(best):
         written.append(run.table("held_out.csv", best))
-    if isinstance(data, Examples) and "target" in metrics:
+    even = len(set(heads_of(model.module))) == 1
+    if not even:
+        print("importance.csv is left out: the layers of the model differ in their heads.")
+    if even and isinstance(data, Examples) and "target" in metrics:
         gradients = run.result(
             "importance", Importance,
             lambda: importance(

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bertology.ablation import Ablation, ablate
+from bertology.ablation.structural import prune, save_pruned
 from bertology.corpora import read_examples
 from bertology.errors import BertologyError
 from bertology.models import load_model
@@ -305,6 +306,18 @@ def test_a_study_takes_only_the_options_that_fit_every_model(folder: Path) -> No
     manifest = json.loads((folder / "run" / "manifest.json").read_text())
     assert manifest["settings"]["dtype"] == "bfloat16"
     assert [p["options"]["dtype"] for p in manifest["provenance"].values()] == ["bfloat16"]
+
+
+def test_a_model_that_was_pruned_unevenly_is_ablated(folder: Path, tiny_model) -> None:
+    save_pruned(prune(tiny_model("bert", "classification"), [(0, 1)]), folder / "pruned")
+    done = call(
+        "ablate", folder / "pruned", "--data", folder / "d.tsv", "--modes", "zero", "--limit", 12,
+        "--out", folder / "run",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "importance.csv is left out" in done.output
+    table = pd.read_csv(folder / "run" / "ablation.csv")
+    assert sorted(set(table.loc[table["layer"] == 0, "part"])) == ["L0H0", "L0H1", "L0H2"]
 
 
 def test_a_limit_that_takes_one_label_alone_is_said(folder: Path) -> None:
